@@ -1,0 +1,47 @@
+# Two commands: `make book` builds the book, `make test` proves it. Both set up .venv first, by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: book test fast lint bench clean help
+
+help:
+	@echo "make book   execute the notebooks and build the book into _build/html"
+	@echo "make test   lint, types, unit tests, notebooks, built pages, browser"
+	@echo "make fast   lint, types and unit tests only"
+	@echo "make bench  side-by-side timings (never part of the tests)"
+	@echo "make clean  remove everything that was built; keeps .venv"
+
+# torch goes first and alone, so that nothing else decides which build of it is taken.
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "udig-lab needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install -q $$(grep '^torch==' requirements.lock)
+	$(RUN)/python -m pip install -q -r requirements.lock
+	$(RUN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(VENV)/ready
+	$(RUN)/python scripts/build_book.py
+	@echo "the book: _build/html/index.html"
+
+lint: $(VENV)/ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+fast: lint
+	$(RUN)/python -m pytest tests/unit tests/notebooks -n auto
+
+# Fast tests first; then the book, which executes every notebook; then its pages.
+test: fast
+	$(RUN)/python scripts/build_book.py
+	$(RUN)/python -m pytest tests/book
+
+bench: $(VENV)/ready
+	$(RUN)/python benchmarks/path_share.py
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,10 @@
+// Name each call-out after its bold first word, so that book.css can give it its colour:
+// "> **Break it.** ..." becomes <blockquote class="ul-break-it">.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const quote of document.querySelectorAll(".bd-article blockquote")) {
+    const strong = quote.querySelector(":scope > p:first-child > strong:first-child, :scope > div > p:first-child > strong:first-child");
+    if (!strong) continue;
+    const kind = strong.textContent.trim().toLowerCase().replace(/[^a-z]+/g, "-").replace(/^-|-$/g, "");
+    if (kind) quote.classList.add("ul-" + kind);
+  }
+});

@@ -1,0 +1,180 @@
+"""Execute notebooks with papermill: in parallel, cached, and all or nothing for each of them.
+
+An executed copy is reused while nothing it could depend on has changed: the notebook, the package
+(its shipped models and corpora included), the recorded results, the lock file and the parameters.
+What happens to a single notebook is in `execute_notebook.py`.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXECUTED = Path("_build/executed")
+FAILED = Path("_build/failed")
+DEPENDS_ON = ("udig_lab", "results", "requirements.lock", "scripts/execute_notebook.py")
+HEARTBEAT = 30  # seconds without a finished notebook after which the running ones are named
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+Outcome = tuple[float, str]  # seconds, and what went wrong ("" if nothing did)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute: where it lies and the key of all that it depends on."""
+
+    root: Path
+    name: str
+    key: str
+    parameters: dict[str, Any]
+
+    @property
+    def source(self) -> Path:
+        """The committed notebook."""
+        return self.root / self.name
+
+    @property
+    def executed(self) -> Path:
+        """Its copy with outputs, there only once every cell has run."""
+        return self.root / EXECUTED / self.name
+
+    @property
+    def failed(self) -> Path:
+        """What there is of it while it runs, and after it has failed."""
+        return self.root / FAILED / self.name
+
+    @property
+    def card(self) -> Path:
+        """Beside the executed copy: the key it was made from and how long it took."""
+        return self.executed.with_suffix(".json")
+
+    def read_card(self) -> dict[str, Any]:
+        """The card, or an empty one."""
+        try:
+            return dict(json.loads(self.card.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the executed copy was made from what is there now."""
+        return self.executed.is_file() and self.read_card().get("key") == self.key
+
+
+def digest(root: Path, paths: list[Path], extra: str = "") -> str:
+    """Hash of the named files and of every file below the named folders (byte code left out)."""
+    total = hashlib.sha256(extra.encode())
+    for path in paths:
+        below = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in below:
+            if file.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(file.parts):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def plan(root: Path, names: list[str], parameters: dict[str, Any]) -> list[Job]:
+    """A job for each notebook. Raises ValueError for a parameter that a notebook does not have."""
+    shared = digest(root, [root / path for path in DEPENDS_ON])
+    data = os.environ.get("UDIG_LAB_DATA", "") if parameters else ""
+    jobs = []
+    for name in names:
+        missing = sorted(set(parameters) - parameter_names(root / name))
+        if missing:
+            raise ValueError(
+                f"{name} has no parameter {', '.join(missing)}; its cell tagged `parameters` would have to set it."
+            )
+        extra = shared + data + json.dumps(parameters, sort_keys=True)
+        jobs.append(Job(root, name, digest(root, [root / name], extra), parameters))
+    return jobs
+
+
+def run(jobs: list[Job], workers: int, use_cache: bool = True) -> list[str]:
+    """Bring every job's executed copy up to date; a line for each. Returns those that failed."""
+    failures: list[str] = []
+    done = 0
+
+    def say(job: Job, what: str) -> None:
+        nonlocal done
+        done += 1
+        title = job.name.removeprefix("notebooks/").removesuffix(".ipynb")
+        print(f"[{done}/{len(jobs)}] {title} ... {what}", flush=True)
+
+    stale = []
+    for job in jobs:
+        if use_cache and job.fresh:
+            say(job, "unchanged")
+        else:
+            stale.append(job)
+    # The longest first, as far as known, so that no worker is left alone with it at the end.
+    stale.sort(key=lambda job: -job.read_card().get("seconds", 1e9))
+    for job, (seconds, error) in _in_parallel(stale, max(1, min(workers, len(stale)))):
+        say(job, f"FAILED after {seconds:.0f} s" if error else f"{seconds:.0f} s")
+        if error:
+            print(f"  {job.name}, {error}\n  as far as it got: {FAILED / job.name}", flush=True)
+            failures.append(job.name)
+        else:
+            job.card.write_text(json.dumps({"key": job.key, "seconds": round(seconds, 1)}) + "\n")
+    return failures
+
+
+def _in_parallel(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
+    """Execute jobs in worker processes and yield each of them as it ends."""
+    if not jobs:
+        return
+    from execute_notebook import execute, prepare  # here: papermill takes a second, an up-to-date book none
+
+    log = jobs[0].root / "_build" / "kernels.log"
+    log.unlink(missing_ok=True)
+    # Spawned, not forked: a worker starts from a clean interpreter with its environment set first.
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=prepare,
+        initargs=(_environment(jobs[0], threads=max(1, cores() // workers)), log),
+    )
+    with pool:
+        waiting: dict[Future[Outcome], Job] = {
+            pool.submit(execute, job.source, job.executed, job.failed, job.parameters): job for job in jobs
+        }
+        while waiting:
+            ended, _ = wait(waiting, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
+            if not ended:
+                names = [job.name for future, job in waiting.items() if future.running()]
+                print(f"      still running: {', '.join(names)}", flush=True)
+            for future in ended:
+                error = future.exception()  # set only if the worker itself died
+                yield waiting.pop(future), (0.0, f"worker: {error}") if error else future.result()
+
+
+def _environment(job: Job, threads: int) -> dict[str, str]:
+    """Variables of the kernels: quiet libraries, a share of the cores, no start-up files."""
+    share = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    own = {"IPYTHONDIR": str(job.root / "_build" / "ipython")}
+    offline = {"HF_HUB_OFFLINE": "1"} if job.parameters.get("PROFILE", "mini") == "mini" else {}
+    return QUIET | share | own | offline
+
+
+def parameter_names(notebook: Path) -> set[str]:
+    """Names assigned in the cell tagged `parameters`."""
+    cells = json.loads(notebook.read_text(encoding="utf8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    source = "\n".join("".join(c["source"]) for c in tagged)
+    return set(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=(?!=)", source, flags=re.MULTILINE))
+
+
+def cores() -> int:
+    """Cores this process may use (fewer than the machine's inside a container)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1

@@ -1,0 +1,136 @@
+"""The build itself, on a small book of its own: caching, failures, and what is published."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of one page and one notebook, built once."""
+    root = tmp_path_factory.mktemp("small")
+    (root / "_config.yml").write_text("title: small\nexecute: {execute_notebooks: 'off'}\n")
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/one\n")
+    (root / "book").mkdir()
+    (root / "book" / "index.md").write_text("# A small book\n\nText.\n")
+    write(root, 'print("profile", PROFILE)')
+    done = build(root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+def write(root: Path, *sources: str) -> None:
+    cells = [nbformat.v4.new_markdown_cell("# One", id="title")]
+    sources = ('PROFILE: str = "mini"\nSEED = 0', *sources)
+    cells += [nbformat.v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
+    cells[1].metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    (root / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, root / "notebooks" / "one.ipynb")
+
+
+def build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "build_book.py"), "--root", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def book(small: Path, tmp_path: Path) -> Path:
+    """A copy of the small book that a test may break."""
+    return Path(shutil.copytree(small, tmp_path / "book"))
+
+
+def page(root: Path) -> str:
+    return (root / "_build" / "html" / "notebooks" / "one.html").read_text(encoding="utf8")
+
+
+def test_unchanged_book_is_not_built_again(book: Path):
+    before = (book / "_build" / "html" / "index.html").stat().st_mtime_ns
+    done = build(book)
+    assert done.returncode == 0
+    assert "one ... unchanged" in done.stdout
+    assert "up to date" in done.stdout
+    assert (book / "_build" / "html" / "index.html").stat().st_mtime_ns == before
+
+
+def test_changed_package_executes_notebooks_again(book: Path):
+    (book / "udig_lab").mkdir()
+    (book / "udig_lab" / "paths.py").write_text("x = 1\n")
+    done = build(book, "--only", "notebooks/one.ipynb")
+    assert done.returncode == 0
+    assert "unchanged" not in done.stdout
+    assert "Jupyter Book" not in done.stdout
+
+
+def test_profile_reaches_the_page_and_its_cell_is_hidden(book: Path):
+    done = build(book, "--profile", "lab")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "profile lab" in page(book)
+    executed = json.loads((book / "_build" / "executed" / "notebooks" / "one.ipynb").read_text())
+    injected = [c for c in executed["cells"] if "injected-parameters" in c["metadata"].get("tags", [])]
+    assert [c["metadata"]["tags"] for c in injected] == [["injected-parameters", "remove-cell"]]
+    assert str(book) not in json.dumps(executed), "papermill's paths are still in the executed copy"
+
+
+def test_unknown_parameter_is_refused(book: Path):
+    done = build(book, "--only", "notebooks/one.ipynb", "-p", "SEEED=1")
+    assert done.returncode == 1
+    assert "notebooks/one.ipynb has no parameter SEEED" in done.stderr
+
+
+def test_failing_cell_is_named_and_nothing_is_published(book: Path):
+    before = page(book)
+    write(book, "1 + 1", 'raise ValueError("the gap is 0.3")')
+    done = build(book)
+    assert done.returncode == 1
+    assert "notebooks/one.ipynb, cell 4 (raise ValueError(" in done.stdout
+    assert "ValueError: the gap is 0.3" in done.stdout
+    assert page(book) == before
+    again = build(book)  # a failure is not cached
+    assert again.returncode == 1
+
+
+def test_dead_kernel_is_named(book: Path):
+    write(book, "import os", "os._exit(1)")
+    done = build(book)
+    assert done.returncode == 1
+    assert "notebooks/one.ipynb, cell 4 (os._exit(1))" in done.stdout
+    assert "DeadKernelError" in done.stdout
+
+
+def test_expected_exception_is_shown(book: Path):
+    path = book / "notebooks" / "one.ipynb"
+    write(book, 'raise ValueError("as announced")', 'print("and on it goes")')
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].metadata["tags"] = ["raises-exception"]
+    nbformat.write(notebook, path)
+    done = build(book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "as announced" in page(book)
+    assert "and on it goes" in page(book)
+    assert "papermill-error-cell" not in page(book)
+
+
+def test_warning_of_jupyter_book_is_an_error_and_nothing_is_published(book: Path):
+    before = page(book)
+    (book / "book" / "index.md").write_text("# A small book\n\n[nowhere](nowhere.md)\n")
+    done = build(book)
+    assert done.returncode == 1
+    assert "book/index.md" in done.stderr
+    assert "nowhere" in done.stderr
+    assert page(book) == before
+
+
+def test_missing_page_is_named(book: Path):
+    (book / "book" / "index.md").unlink()
+    done = build(book)
+    assert done.returncode == 1
+    assert "_toc.yml names book/index" in done.stderr

@@ -1,0 +1,64 @@
+"""What several tests need: the golden files, the shipped model, small random models."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+
+import udig_lab as ul
+from udig_lab.vocabulary import Vocabulary
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SENTENCE = "a gorgeous , witty , seductive movie ."
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The shipped sentiment model."""
+    return ul.load("sst2")
+
+
+@pytest.fixture(scope="session")
+def lab64():
+    """The same in double precision."""
+    model = ul.load("sst2")
+    model.model.double()
+    return model
+
+
+@pytest.fixture
+def tiny():
+    """The golden random classifier; a fresh one for every test."""
+    return AutoModelForSequenceClassification.from_pretrained(GOLDEN / "tiny-bert")
+
+
+@pytest.fixture
+def random_bert():
+    """An untrained classifier of three classes with dropout, in training mode."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=200,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=40,
+        num_labels=3,
+    )
+    return BertForSequenceClassification(config).train()
+
+
+@pytest.fixture(scope="session")
+def golden_paths():
+    """Arrays, special ids and cases of the published path search."""
+    described = json.loads((GOLDEN / "paths.json").read_text())
+    return np.load(GOLDEN / "paths.npz"), described["special"], described["cases"]
+
+
+@pytest.fixture(scope="session")
+def vocabulary(golden_paths):
+    """The golden table (600, 24)."""
+    return Vocabulary(torch.tensor(golden_paths[0]["table"]))

@@ -1,0 +1,137 @@
+"""Every mistake gets one sentence that names what was wrong and what would work."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModel
+
+import udig_lab as ul
+from udig_lab.experiments import Cell, recorded, run
+
+IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "keywords", "message"),
+    [
+        ("", {}, "text 0 is empty; pass at least one word"),
+        (["fine", "  "], {}, "text 1 is empty"),
+        ("[CLS] [SEP]", {}, "text 0 has no token to explain"),
+        ([], {}, "the list of texts is empty"),
+        (["fine", 3], {}, "text 1 is a int; pass strings"),
+        ("word " * 600, {}, "text 0 has 602 tokens but the model reads at most 512; .* max_length=512"),
+        ("fine", {"method": "lime"}, "unknown method 'lime'; choose one of ig, udig"),
+        ("fine", {"protocol": "mine"}, "unknown protocol 'mine'; choose one of corrected, as_published"),
+        ("fine", {"target": 2}, r"unknown target 2; this model has the classes negative, positive \(0 to 1\)"),
+        ("fine", {"target": "good"}, "unknown target 'good'"),
+        ("fine", {"target": [0, 1]}, "2 targets were given for 1 texts"),
+        ("fine", {"steps": 5}, "ig has no setting steps; it has n_steps, rule"),
+        ("fine", {"rule": "simpson"}, "unknown rule 'simpson'"),
+        ("fine", {"baseline": "padding"}, "unknown baseline 'padding'"),
+        ("fine", {"baseline": 40000}, "token id 40000 is outside the vocabulary of 30522 rows"),
+        ("fine", {"baseline": torch.zeros(7)}, r"must be \(384,\) or \(tokens, 384\), not \(7,\)"),
+        ("fine", {"baseline": torch.zeros(9, 384)}, "the baseline has 9 rows but the text has 3 tokens"),
+        ("fine", {"method": "udig", "baseline": torch.zeros(3, 384)}, "udig needs one baseline row"),
+        ("fine", {"method": "udig", "n_neighbors": 40000}, "40000 neighbours were asked for"),
+        ("fine", {"input_ids": [1, 2]}, "pass either texts or input_ids"),
+        (None, {}, "pass either texts or input_ids"),
+        (None, {"input_ids": []}, "input_ids is empty"),
+        (None, {"input_ids": [101, 102]}, "sequence 0 has no token to explain"),
+        (None, {"input_ids": [101, 40000, 102]}, "token id 40000 is outside the vocabulary of 30522 rows"),
+    ],
+)
+def test_explain(lab, text, keywords, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        ul.explain(lab, text, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"texts": "fine"}, "texts need a tokenizer"),
+        ({"input_ids": [1, 30, 2]}, "a model without a tokenizer needs special_ids"),
+        (IDS | {"baseline": "mask"}, "unknown baseline 'mask': without a tokenizer"),
+    ],
+)
+def test_a_bare_model(random_bert, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        ul.explain(random_bert, **keywords)
+
+
+def test_a_model_that_is_no_classifier(lab):
+    base = AutoModel.from_config(lab.model.config)
+    with pytest.raises(TypeError, match="BertModel is not a sequence classifier"):
+        ul.explain(base, "fine", tokenizer=lab.tokenizer)
+    with pytest.raises(TypeError, match="model is a str"):
+        ul.explain("bert-base-uncased", "fine", tokenizer=lab.tokenizer)
+    with pytest.raises(TypeError, match="Linear has no input embedding layer"):
+        ul.explain(torch.nn.Linear(2, 2), "fine", tokenizer=lab.tokenizer)
+    with pytest.raises(TypeError, match="lab-squad is a span model"):
+        ul.explain(ul.load("squad"), "fine")
+
+
+def test_a_model_with_broken_weights(random_bert):
+    with torch.no_grad():
+        random_bert.classifier.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="gradient for text 0 is not finite"):
+        ul.explain(random_bert, **IDS, baseline=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ul.load("sst3"), "unknown model 'sst3'; choose one of sst2"),
+        (lambda: ul.load("sst2", profile="big"), "unknown profile 'big'"),
+        (
+            lambda: ul.load("sst2", profile="paper", architecture="gpt2"),
+            "no published checkpoint .* choose distilbert, bert",
+        ),
+        (lambda: ul.data.examples("mnli"), "unknown data set 'mnli'"),
+        (lambda: ul.data.examples("sst2", profile="all"), "unknown profile 'all'"),
+        (lambda: run(Cell("sst2", "lime"), None), "unknown method 'lime'; choose one of ig, udig, random"),
+    ],
+)
+def test_names(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_checkpoint_without_a_head(lab, tmp_path):
+    lab.model.bert.save_pretrained(tmp_path / "base")
+    lab.tokenizer.save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match=r"is not a classification checkpoint: it holds no classifier"):
+        ul.load(str(tmp_path / "base"))
+
+
+def test_a_folder_without_a_checkpoint(tmp_path):
+    with pytest.raises(OSError, match="HF_HOME"):
+        ul.load(str(tmp_path))
+
+
+def test_data_that_are_not_there(monkeypatch, tmp_path):
+    monkeypatch.delenv("UDIG_LAB_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"set UDIG_LAB_DATA .* or use profile='mini'"):
+        ul.data.examples("sst2", profile="lab")
+    monkeypatch.setenv("UDIG_LAB_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"UDIG_LAB_DATA must hold sst2/test\.parquet"):
+        ul.data.examples("sst2", profile="lab")
+
+
+def test_data_without_a_column(monkeypatch, tmp_path):
+    (tmp_path / "sst2").mkdir()
+    ul.data.examples("sst2").drop(columns="label").to_parquet(tmp_path / "sst2" / "test.parquet")
+    monkeypatch.setenv("UDIG_LAB_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="data of sst2 lack the columns label"):
+        ul.data.examples("sst2", profile="lab")
+
+
+def test_records_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make one with: udig-lab run --dataset sst2"):
+        recorded("sst2", folder=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"tokens": ["a"]})])
+def test_json_that_is_no_attribution(text):
+    with pytest.raises(ValueError, match="not a saved attribution"):
+        ul.Attribution.from_json(text)

@@ -1,0 +1,96 @@
+"""Parity with the published implementations."""
+
+import json
+
+import pytest
+import torch
+from conftest import GOLDEN
+
+import udig_lab as ul
+from udig_lab.attribution import Attribution
+from udig_lab.paths import monotone, udig_anchors, upscale
+
+UDIG_CASES = range(16, 32)
+SPECIAL = [0, 1, 2, 3]
+
+
+def load(name):
+    return json.loads((GOLDEN / name).read_text())
+
+
+@pytest.mark.parametrize("number", UDIG_CASES)
+def test_udig_anchors_and_paths_are_the_published_ones(number, golden_paths, vocabulary):
+    arrays, special, cases = golden_paths
+    case = cases[number]
+    assert case["method"] == "udig"
+    ids = torch.tensor(arrays["input_ids"])
+    fixed = (ids == special["cls"]) | (ids == special["sep"])
+    ends = torch.where(fixed, ids, torch.tensor(special[case["baseline"]]))
+    baseline = vocabulary.table[ends]
+    anchors = udig_anchors(
+        vocabulary,
+        ids,
+        baseline,
+        baseline_ids=ends,
+        n_steps=case["steps"],
+        n_neighbors=case["neighbours"],
+        strategy=case["strategy"],
+    )
+    assert torch.equal(anchors, torch.tensor(arrays[f"anchors_{number}"]))
+    path = upscale(monotone(vocabulary.table[anchors], baseline), case["factor"]).transpose(0, 1)
+    expected = torch.tensor(arrays[f"path_{number}"])
+    assert path.shape == expected.shape
+    assert (path - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("protocol", ["as_published", "corrected"])
+@pytest.mark.parametrize(
+    "case", [c for c in load("attributions.json") if c["method"] == "udig"], ids=lambda c: c["strategy"]
+)
+def test_udig_attributions(case, protocol, tiny):
+    found = ul.explain(
+        tiny,
+        input_ids=case["input_ids"],
+        special_ids=SPECIAL,
+        baseline=SPECIAL[3],
+        method="udig",
+        protocol=protocol,
+        n_steps=case["steps"],
+        n_neighbors=case["neighbours"],
+        factor=case["factor"],
+        strategy=case["strategy"],
+    )
+    expected = case[protocol]
+    torch.testing.assert_close(
+        torch.tensor(found.scores), torch.tensor(expected["scores"]), atol=1e-5, rtol=0, check_dtype=False
+    )
+    assert found.delta == pytest.approx(expected["delta"], abs=1e-5)
+
+
+def judged(case):
+    """An attribution with the scores of a golden case."""
+    n = len(case["input_ids"])
+    return Attribution(
+        tokens=("x",) * n,
+        input_ids=tuple(case["input_ids"]),
+        word_ids=tuple(range(n)),
+        scores=tuple(case["scores"]),
+        special=tuple(i in SPECIAL for i in case["input_ids"]),
+        target=case["predicted"],
+        target_name="",
+        probability=0.0,
+        f_input=0.0,
+        f_baseline=0.0,
+        method="golden",
+        baseline="",
+    )
+
+
+@pytest.mark.parametrize("name", ["log_odds", "comprehensiveness", "sufficiency"])
+@pytest.mark.parametrize("replacement", ["pad", "mask"])
+def test_metrics_as_published(name, replacement, tiny):
+    cases = [c for c in load("metrics.json") if c["replacement"] == replacement]
+    keywords = {"replacement": SPECIAL[0 if replacement == "pad" else 3]} if name == "log_odds" else {}
+    found = getattr(ul.metrics, name)(tiny, [judged(c) for c in cases], protocol="as_published", **keywords)
+    assert len(cases) == 12
+    torch.testing.assert_close(found, torch.tensor([c[name] for c in cases]), atol=1e-5, rtol=0)

@@ -1,0 +1,152 @@
+"""Every path is monotone, starts at the baseline and ends at the explicand; the search finds what a loop finds."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from udig_lab.paths import (
+    BASELINE_ANCHOR,
+    STRATEGIES,
+    AnchorSearch,
+    monotone,
+    polyline,
+    straight,
+    udig_anchors,
+    upscale,
+)
+from udig_lab.quadrature import SEGMENT_RULES
+from udig_lab.vocabulary import Vocabulary
+
+
+def table(seed, rows=60, width=5):
+    generator = torch.Generator().manual_seed(seed)
+    return Vocabulary(torch.randn(rows, width, generator=generator, dtype=torch.float64))
+
+
+def is_monotone(path):
+    """True when no coordinate of (P, ...) ever turns back between the first and the last point."""
+    step = path[1:] - path[:-1]
+    return bool((step * (path[-1] - path[0]) >= -1e-12).all())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**31),
+    strategy=st.sampled_from(STRATEGIES),
+    n_steps=st.integers(1, 12),
+    n_neighbors=st.integers(1, 20),
+    factor=st.integers(0, 2),
+    token=st.integers(1, 59),
+)
+def test_udig_paths_are_monotone_from_baseline_to_word(seed, strategy, n_steps, n_neighbors, factor, token):
+    vocabulary = table(seed)
+    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, n_steps, n_neighbors, strategy, "all")
+    path = search.vertices(torch.tensor([token, 59]), factor)
+    assert path.shape == (2**factor * (n_steps + 1) + 1, 2, 5)
+    assert is_monotone(path)
+    torch.testing.assert_close(path[0], vocabulary.table[0].expand(2, -1))
+    torch.testing.assert_close(path[-1], vocabulary.table[torch.tensor([token, 59])])
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**31), anchors=st.integers(1, 9))
+def test_any_walk_can_be_bent_monotone(seed, anchors):
+    walk = torch.randn(4, anchors + 1, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    baseline = torch.randn(4, 3, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    path = monotone(walk, baseline)
+    assert path.shape == (4, anchors + 2, 3)
+    assert is_monotone(path.transpose(0, 1))
+    assert torch.equal(path[:, 0], baseline)
+    assert torch.equal(path[:, -1], walk[:, 0])
+
+
+@given(rule=st.sampled_from(SEGMENT_RULES), n=st.integers(2, 40), seed=st.integers(0, 2**31))
+def test_straight_paths_stay_between_the_ends_in_order(rule, n, seed):
+    ends = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    integral = straight(ends[1], ends[0], n_steps=n, rule=rule)
+    assert is_monotone(torch.stack([ends[0], *integral.points, ends[1]]))
+    torch.testing.assert_close(integral.weights.sum(0), ends[1] - ends[0])
+
+
+def test_upscaling_keeps_corners_and_adds_midpoints():
+    corners = torch.tensor([[[0.0], [4.0], [5.0]]])
+    assert upscale(corners, 2).flatten().tolist() == [0, 1, 2, 3, 4, 4.25, 4.5, 4.75, 5]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_search_equals_a_plain_loop(strategy):
+    """One word, one step, one candidate at a time, as the papers describe it."""
+    vocabulary, m, k, word = table(3), 6, 12, 7
+    baseline = vocabulary.table[0]
+    anchors, current = [word], vocabulary.table[word]
+    for p in range(m, 0, -1):
+        point = baseline + p / (m + 1) * (vocabulary.table[word] - baseline)
+        near = (vocabulary.table - point).norm(dim=1).argsort(stable=True)[:k]
+        best, best_cost = None, None
+        for j in near.tolist():
+            if j == 0 or j in anchors:
+                continue
+            v = vocabulary.table[j]
+            inside = ((baseline <= v) & (v <= current)) | ((current <= v) & (v <= baseline))
+            bent = torch.where(inside, v, current - (current - baseline) / m)
+            cost = float((v - bent).norm()) if strategy == "greedy" else -int(inside.sum())
+            if best_cost is None or cost < best_cost:
+                best, best_cost = j, cost
+        anchors.append(best)
+        current = vocabulary.table[best]
+    found = udig_anchors(
+        vocabulary,
+        torch.tensor([word]),
+        baseline[None],
+        baseline_ids=torch.tensor([0]),
+        n_steps=m,
+        n_neighbors=k,
+        strategy=strategy,
+    )
+    assert found[0].tolist() == anchors
+
+
+def test_running_out_of_candidates_ends_at_the_baseline():
+    vocabulary = table(1)
+    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, 8, 1, "greedy", "all")
+    anchors = search.anchors(torch.tensor([5]))
+    assert (anchors == BASELINE_ANCHOR).any()
+    assert is_monotone(search.vertices(torch.tensor([5]), 0))
+
+
+def test_words_are_searched_for_once_and_in_any_order(monkeypatch):
+    vocabulary = table(2)
+    calls = []
+
+    def counting(*args, **keywords):
+        calls.append(args[1].tolist())
+        return udig_anchors(*args, **keywords)
+
+    monkeypatch.setattr("udig_lab.paths.udig_anchors", counting)
+    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, 4, 9, "greedy", "all")
+    together = search.anchors(torch.tensor([9, 4, 9, 30]))
+    assert calls == [[4, 9, 30]]
+    assert torch.equal(search.anchors(torch.tensor([30, 4])), together[[3, 1]])
+    assert len(calls) == 1
+
+
+def test_polyline_is_a_line_integral():
+    integral = polyline(torch.arange(6.0).reshape(3, 1, 2), rule="left")
+    assert integral.points.shape == (2, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strategy": "best"}, "unknown strategy 'best'; choose one of greedy, maxcount"),
+        ({"candidates": "nouns"}, "unknown candidates 'nouns'"),
+        ({"n_steps": 0}, "must be at least 1"),
+        ({"n_neighbors": 61}, "61 neighbours were asked for but the vocabulary offers 60; lower n_neighbors"),
+    ],
+)
+def test_bad_settings_are_named(change, message):
+    vocabulary = table(0)
+    settings_ = {"n_steps": 3, "n_neighbors": 5, "strategy": "greedy"} | change
+    with pytest.raises(ValueError, match=message):
+        udig_anchors(vocabulary, torch.tensor([3]), vocabulary.table[:1], **settings_)

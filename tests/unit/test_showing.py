@@ -1,0 +1,77 @@
+"""Heat maps, pictures, JSON: nothing gets lost, nothing gets through unescaped."""
+
+import re
+
+import pytest
+from conftest import SENTENCE
+
+import udig_lab as ul
+from udig_lab.attribution import Attribution
+from udig_lab.heatmap import shades, to_html, to_terminal
+
+HOSTILE = [("<script>alert(1)</script>", 1.0), ('"&', -2.0), ("plain", 0.0)]
+
+
+def test_html_is_escaped():
+    html = to_html(HOSTILE, "<b>caption</b>")
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "&quot;&amp;" in html
+
+
+def test_the_sign_does_not_hang_on_colour():
+    html = to_html(HOSTILE, "")
+    assert re.search(r"solid[^>]*>&lt;script", html)
+    assert re.search(r"dashed[^>]*>&quot;&amp;", html)
+    assert "+1.0000" in html
+    assert "-2.0000" in html
+
+
+def test_shades_are_relative_to_the_largest():
+    assert shades(HOSTILE) == [0.5, -1.0, 0.0]
+    assert shades([("a", 0.0)]) == [0.0]
+
+
+def test_terminal_text_is_literal():
+    line, _ = to_terminal([("[red]", 1.0)])
+    assert "[red]" in line.plain
+
+
+def test_an_attribution_shows_itself(lab):
+    found = ul.explain(lab, f"{SENTENCE} <img src=x>", n_steps=4)
+    html = found._repr_html_()
+    assert "<img" not in html
+    assert "gorgeous" in html
+    assert found.target_name in str(found)
+
+
+def test_json_round_trip(lab):
+    found = ul.explain(lab, SENTENCE, method="udig", n_steps=4)
+    text = found.to_json()
+    assert Attribution.from_json(text) == found
+    assert len(text) < 10_000
+
+
+def test_delta_percent_without_change():
+    empty = Attribution(("a",), (1,), (0,), (0.5,), (False,), 0, "", 1.0, 2.0, 2.0, "ig", "pad")
+    assert empty.delta == 0.5
+    assert empty.delta_percent == float("inf")
+
+
+def test_pictures_come_in_two_themes_with_alt_text():
+    picture = ul.plots.show(lambda ax: ax.plot([0, 1]), alt='a "line" <rising>', caption="It rises.")
+    assert set(picture.images) == {"light", "dark"}
+    assert picture.images["light"] != picture.images["dark"]
+    html = picture._repr_html_()
+    assert html.count('alt="a &quot;line&quot; &lt;rising&gt;"') == 2
+    with pytest.raises(ValueError, match="alt is empty"):
+        ul.plots.show(lambda ax: None, alt=" ")
+
+
+@pytest.mark.parametrize("method", ul.methods.METHODS)
+def test_four_panels_of_every_method(lab, method):
+    trace = ul.trace(lab, SENTENCE, method=method, n_steps=6)
+    picture = ul.plots.four_panels(trace, 2, caption="c")
+    assert "gorgeous" in picture.alt
+    assert "F goes from" in picture.alt

@@ -1,0 +1,14 @@
+"""Integrated Gradients and its successors on language models.
+
+>>> import udig_lab as ul
+>>> model = ul.load("sst2")
+>>> a = ul.explain(model, "a gorgeous , witty , seductive movie .", method="udig")
+"""
+
+from udig_lab import data, methods, metrics, plots
+from udig_lab.attribution import Attribution
+from udig_lab.explainer import explain, trace
+from udig_lab.models import load
+
+__version__ = "0.1.0"
+__all__ = ["Attribution", "data", "explain", "load", "methods", "metrics", "plots", "trace"]

@@ -1,0 +1,84 @@
+"""The reference point of a path: a token's row, the zero vector, the mean row, or any tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udig_lab.inputs import Encoding
+from udig_lab.target import TextModel
+
+NAMED = ("pad", "mask", "unk", "zero", "mean")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What every explained token is moved to. Special tokens keep their own row.
+
+    Attributes:
+        name: for records and tables.
+        value: (D,) one row for all tokens, or (L, D) a row for each.
+        row: the row number in the table, when the baseline is a token.
+    """
+
+    name: str
+    value: Tensor
+    row: int | None = None
+
+    def embeddings(self, encoding: Encoding, table: Tensor) -> Tensor:
+        """The baseline x' (L, D) of one text.
+
+        Raises:
+            ValueError: a tensor for another number of tokens.
+        """
+        own = table[encoding.input_ids.to(table.device)]  # (L, D)
+        if self.value.ndim == 2 and len(self.value) != len(encoding):
+            raise ValueError(
+                f"the baseline has {len(self.value)} rows but the text has {len(encoding)} tokens; "
+                f"pass ({len(encoding)}, {table.shape[1]}) or one row ({table.shape[1]},) for all"
+            )
+        return torch.where(encoding.special.to(table.device)[:, None], own, self.value)
+
+
+def as_baseline(baseline: str | int | Tensor, model: TextModel) -> Baseline:
+    """Make a baseline from a name ("pad", "mask", "unk", "zero", "mean"), a token, a token id or a tensor.
+
+    Raises:
+        ValueError: a token the model does not have, or a tensor that does not fit the embedding table.
+    """
+    table = model.table
+    if isinstance(baseline, Tensor):
+        if baseline.ndim not in (1, 2) or baseline.shape[-1] != table.shape[1]:
+            raise ValueError(
+                f"a baseline tensor must be ({table.shape[1]},) or (tokens, {table.shape[1]}), "
+                f"not {tuple(baseline.shape)}"
+            )
+        return Baseline("tensor", baseline.detach().to(table))
+    if baseline == "zero":
+        return Baseline("zero", torch.zeros_like(table[0]))
+    if baseline == "mean":
+        return Baseline("mean", table.mean(0))
+    row = baseline if isinstance(baseline, int) else _row(baseline, model)
+    if not 0 <= row < len(table):
+        raise ValueError(f"baseline token id {row} is outside the vocabulary of {len(table)} rows")
+    return Baseline(str(baseline), table[row], row)
+
+
+def _row(name: str, model: TextModel) -> int:
+    """The row of a named special token or of any token of the vocabulary."""
+    tokenizer: Any = model.tokenizer
+    row = getattr(tokenizer, f"{name}_token_id", None) if name in NAMED else None
+    if row is None and name == "pad":
+        row = getattr(getattr(model.model, "config", None), "pad_token_id", None)
+    if row is None and tokenizer is not None:
+        row = tokenizer.get_vocab().get(name)
+    if row is None:
+        what = "its tokenizer has" if tokenizer is not None else "without a tokenizer there is"
+        raise ValueError(
+            f"unknown baseline {name!r}: {what} no such token; "
+            f"pass one of {', '.join(NAMED)}, a token of the vocabulary, a token id or a tensor"
+        )
+    return int(row)

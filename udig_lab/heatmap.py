@@ -1,0 +1,60 @@
+"""One look for scored words: HTML for notebooks and the book, Rich text for terminals.
+
+Orange pushes towards the explained class, blue against it; the two stay apart for every common kind of colour
+blindness. Colour is never the only signal: the sign is also in the underline, the size in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from rich.table import Table
+from rich.text import Text
+
+POSITIVE = (230, 97, 1)  # orange and blue: the ends of a colour-blind safe diverging map
+NEGATIVE = (0, 90, 181)
+_STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
+
+
+def shades(words: Sequence[tuple[str, float]]) -> list[float]:
+    """Scores on a scale from -1 to 1, the largest magnitude of the text being 1."""
+    top = max((abs(score) for _, score in words), default=0.0)
+    return [score / top if top else 0.0 for _, score in words]
+
+
+def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
+    """A heat map with a fold-out table of values. Words and caption are escaped."""
+    spans = []
+    for (word, score), shade in zip(words, shades(words), strict=True):
+        red, green, blue = POSITIVE if shade >= 0 else NEGATIVE
+        line = "solid" if shade >= 0 else "dashed"
+        width = 3 if abs(shade) > 0.5 else 2 if abs(shade) > 0.15 else 0
+        spans.append(
+            f'<span title="{score:+.4f}" style="background:rgba({red},{green},{blue},{_STRONGEST * abs(shade):.2f});'
+            f"border-bottom:{width}px {line} rgb({red},{green},{blue});"
+            f'border-radius:3px;padding:1px 4px;margin:1px">{escape(word)}</span>'
+        )
+    rows = "".join(f"<tr><td>{escape(word)}</td><td>{score:+.4f}</td></tr>" for word, score in words)
+    return (
+        f'<div class="ul-heat"><p style="line-height:2.1;margin:0.4em 0">{" ".join(spans)}</p>'
+        f'<p style="font-size:0.85em;margin:0.2em 0">{escape(caption)}. '
+        "Orange, solid line: for the class; blue, dashed line: against it.</p>"
+        '<details style="font-size:0.85em"><summary>Values</summary>'
+        f"<table><thead><tr><th>word</th><th>score</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
+    )
+
+
+def to_terminal(words: Sequence[tuple[str, float]]) -> tuple[Text, Table]:
+    """A coloured line of words, and a table with signs, values and bars (readable without colour)."""
+    line = Text()
+    table = Table("word", "score", "", box=None, pad_edge=False)
+    for (word, score), shade in zip(words, shades(words), strict=True):
+        colour = POSITIVE if shade >= 0 else NEGATIVE
+        # Blend with white: terminals have no opacity.
+        mix = [round(255 + (c - 255) * min(1.0, abs(shade))) for c in colour]
+        ink = "white" if abs(shade) > 0.6 else "black"
+        line.append(f" {word} ", style=f"{ink} on rgb({mix[0]},{mix[1]},{mix[2]})")
+        bar = ("+" if score >= 0 else "-") * round(abs(shade) * 20)
+        table.add_row(Text(word), f"{score:+.4f}", Text(bar))
+    return line, table

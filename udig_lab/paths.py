@@ -1,0 +1,237 @@
+"""Paths from the baseline to the explicand, each as a weighted list of points.
+
+Every method of this family is the same discretised line integral
+
+    contribution of point k = grad F(p_k) * w_k,      attribution = their sum over k,
+
+and the methods differ only in the points p_k and the weights w_k. A new method is a function here that returns
+a ``LineIntegral``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from udig_lab.quadrature import polyline_rule, segment_rule
+from udig_lab.vocabulary import Vocabulary
+
+STRATEGIES = ("greedy", "maxcount")
+CANDIDATES = ("all", "words")
+BASELINE_ANCHOR = -1  # stands for the baseline in a list of anchors, when no candidate row was left
+
+# Tokens whose anchors are chosen together: 16 x 50 candidates x 384 numbers is 1.2 MB, which stays in cache.
+_BLOCK = 16
+
+
+@dataclass(frozen=True)
+class LineIntegral:
+    """Points and weights of a discretised line integral for one explicand of L tokens.
+
+    Attributes:
+        points: (K, L, D) where the gradient is evaluated.
+        weights: (K, L, D) displacements the gradients are multiplied with; their sum over K is x - x'.
+    """
+
+    points: Tensor
+    weights: Tensor
+
+
+def straight(explicand: Tensor, baseline: Tensor, *, n_steps: int, rule: str) -> LineIntegral:
+    """The straight line from baseline to explicand: Integrated Gradients (Sundararajan et al. 2017, eq. 1).
+
+    Args:
+        explicand: (L, D).
+        baseline: (L, D).
+        n_steps: number of nodes.
+        rule: one of ``quadrature.SEGMENT_RULES``.
+
+    Raises:
+        ValueError: unknown rule or too few nodes.
+    """
+    nodes, weights = (q.to(explicand)[:, None, None] for q in segment_rule(rule, n_steps))  # (K, 1, 1)
+    difference = explicand - baseline  # (L, D)
+    return LineIntegral(baseline + nodes * difference, weights * difference)
+
+
+def polyline(vertices: Tensor, *, rule: str) -> LineIntegral:
+    """A path through given corners (P, L, D), baseline first, explicand last.
+
+    Raises:
+        ValueError: unknown rule.
+    """
+    return LineIntegral(*polyline_rule(rule, vertices))
+
+
+def monotone(anchors: Tensor, baseline: Tensor) -> Tensor:
+    """Bend a walk through anchor words until every coordinate is monotone (Sanyal & Ren 2021, §3.2).
+
+    Going from the explicand's word to the baseline, a coordinate of the next anchor that does not lie between the
+    previous point and the baseline is replaced by one m-th of the way to the baseline.
+
+    Args:
+        anchors: (T, m + 1, D) the word itself, then its m anchors.
+        baseline: (T, D) or (D,).
+
+    Returns:
+        (T, m + 2, D) the path turned round: baseline first, word last.
+    """
+    m = anchors.shape[1] - 1
+    baseline = baseline.expand_as(anchors[:, 0])
+    points = [anchors[:, 0]]
+    for step in range(1, m + 1):  # sequential by definition: each point leans on the one before
+        previous, anchor = points[-1], anchors[:, step]
+        between = (anchor - previous) * (anchor - baseline) <= 0
+        points.append(torch.where(between, anchor, previous - (previous - baseline) / m))
+    return torch.stack([baseline, *points[::-1]], dim=1)
+
+
+def upscale(vertices: Tensor, factor: int) -> Tensor:
+    """Insert the mid-point of every piece, ``factor`` times: (T, P, D) -> (T, 2^factor (P-1) + 1, D)."""
+    for _ in range(factor):
+        finer = vertices.new_empty(len(vertices), 2 * vertices.shape[1] - 1, vertices.shape[2])
+        finer[:, ::2] = vertices
+        finer[:, 1::2] = (vertices[:, 1:] + vertices[:, :-1]) / 2
+        vertices = finer
+    return vertices
+
+
+def udig_anchors(
+    vocabulary: Vocabulary,
+    token_ids: Tensor,
+    baseline: Tensor,
+    *,
+    baseline_ids: Tensor | None = None,
+    n_steps: int,
+    n_neighbors: int,
+    strategy: str,
+    candidates: str = "all",
+) -> Tensor:
+    """Anchor words of UDIG: near evenly spaced points of the straight line (Sinha Roy & Kundu 2024, §3).
+
+    The m points are visited from the word to the baseline. At each, the nearest ``n_neighbors`` rows compete, without
+    those already used and without the baseline's own row.
+
+    Args:
+        vocabulary: the embedding table.
+        token_ids: (T,) the words.
+        baseline: (T, D) where each path ends.
+        baseline_ids: (T,) rows that are baselines and therefore no candidates; None when the baseline is no row.
+        n_steps: m, the number of interpolation points.
+        n_neighbors: candidates per point.
+        strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
+        candidates: "all" rows, or "words" (no special, unused or non-Latin rows).
+
+    Returns:
+        (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
+
+    Raises:
+        ValueError: an unknown strategy or kind of candidates, a number below 1, or too small a vocabulary.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"unknown strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
+    if candidates not in CANDIDATES:
+        raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
+    if n_steps < 1 or n_neighbors < 1:
+        raise ValueError(f"n_steps and n_neighbors must be at least 1, not {n_steps} and {n_neighbors}")
+    positions = torch.arange(n_steps, 0, -1) / (n_steps + 1)  # from the word's side
+    allowed = vocabulary.words if candidates == "words" else None
+    found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=vocabulary.table.device)
+    for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
+        ids, ends = token_ids[a : a + _BLOCK], baseline[a : a + _BLOCK]
+        near = vocabulary.nearest_on_segments(ends, vocabulary.table[ids], positions, n_neighbors, allowed)
+        barred = ids[:, None] if baseline_ids is None else torch.stack([ids, baseline_ids[a : a + _BLOCK]], dim=1)
+        found[a : a + _BLOCK] = _choose(vocabulary.table, ids, ends, near, barred, strategy)
+    return found
+
+
+def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: Tensor, strategy: str) -> Tensor:
+    """Walk from word to baseline, taking the best candidate at every step; shapes (b,), (b, D), (b, m, k), (b, *)."""
+    m = near.shape[1]
+    cost_of = _greedy_cost if strategy == "greedy" else _maxcount_cost
+    chosen = [ids]
+    current = table[ids]  # (b, D)
+    for step in range(m):  # sequential by definition: candidates compete with respect to the last anchor
+        rows = near[:, step]  # (b, k)
+        cost = cost_of(table[rows], current, baseline, m)  # (b, k)
+        used = (rows[:, :, None] == barred[:, None, :]).any(-1)
+        cost = cost.masked_fill(used, torch.inf)
+        best, index = cost.min(-1)
+        none_left = best.isinf()  # (b,)
+        anchor = rows.gather(1, index[:, None])[:, 0].masked_fill(none_left, BASELINE_ANCHOR)
+        current = torch.where(none_left[:, None], baseline, table[anchor])
+        barred = torch.cat([barred, anchor[:, None]], dim=1)
+        chosen.append(anchor)
+    return torch.stack(chosen, dim=1)
+
+
+def _greedy_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
+    """(b, k) squared distance from each candidate (b, k, D) to its own monotone version."""
+    goal = (current - (current - baseline) / m)[:, None]  # (b, 1, D) where non-monotone coordinates are sent
+    low = torch.minimum(current, baseline)[:, None]
+    high = torch.maximum(current, baseline)[:, None]
+    outside = candidate != candidate.clamp(low, high)
+    change = (candidate - goal).mul_(outside)  # (b, k, D)
+    cost: Tensor = torch.linalg.vecdot(change, change)
+    return cost
+
+
+def _maxcount_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
+    """(b, k) fewer monotone coordinates cost more; equal counts go to the nearer candidate, which comes first."""
+    low = torch.minimum(current, baseline)[:, None]
+    high = torch.maximum(current, baseline)[:, None]
+    outside = (candidate != candidate.clamp(low, high)).sum(-1)  # (b, k)
+    k = candidate.shape[1]
+    return (outside * k + torch.arange(k, device=candidate.device)).to(torch.float64)
+
+
+@dataclass
+class AnchorSearch:
+    """UDIG anchors for one baseline row and one setting, remembered per word.
+
+    A word's path depends on nothing but the word, the baseline and the settings, so a whole data set needs each
+    word's search once.
+
+    Attributes:
+        vocabulary: the embedding table.
+        baseline: (D,) where every path ends.
+        baseline_id: its row, if it is one.
+        n_steps, n_neighbors, strategy, candidates: see ``udig_anchors``.
+    """
+
+    vocabulary: Vocabulary
+    baseline: Tensor
+    baseline_id: int | None
+    n_steps: int
+    n_neighbors: int
+    strategy: str
+    candidates: str
+
+    def __post_init__(self) -> None:
+        self._known: dict[int, Tensor] = {}
+
+    def anchors(self, token_ids: Tensor) -> Tensor:
+        """Anchors (T, m + 1) of the words (T,); unseen words are searched for together."""
+        new = torch.tensor(sorted(set(token_ids.tolist()) - self._known.keys()), device=token_ids.device)
+        if len(new):
+            rows = udig_anchors(
+                self.vocabulary,
+                new,
+                self.baseline.expand(len(new), -1),
+                baseline_ids=None if self.baseline_id is None else torch.full_like(new, self.baseline_id),
+                n_steps=self.n_steps,
+                n_neighbors=self.n_neighbors,
+                strategy=self.strategy,
+                candidates=self.candidates,
+            )
+            self._known.update(zip(new.tolist(), rows, strict=True))
+        return torch.stack([self._known[i] for i in token_ids.tolist()])
+
+    def vertices(self, token_ids: Tensor, factor: int) -> Tensor:
+        """Monotone paths (2^factor (m+1) + 1, T, D) of the words (T,), baseline first."""
+        anchors = self.anchors(token_ids)  # (T, m+1)
+        missing = (anchors == BASELINE_ANCHOR)[..., None]
+        rows = torch.where(missing, self.baseline, self.vocabulary.table[anchors])  # (T, m+1, D)
+        return upscale(monotone(rows, self.baseline), factor).transpose(0, 1)

@@ -1,0 +1,74 @@
+"""Rules that turn an integral along a path into a weighted sum of gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SEGMENT_RULES = ("gauss_legendre", "left", "right", "midpoint", "trapezoid")
+POLYLINE_RULES = ("left", "right", "midpoint", "trapezoid")
+
+
+def segment_rule(name: str, n: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of an n-point rule on [0, 1].
+
+    Args:
+        name: one of ``SEGMENT_RULES``.
+        n: number of nodes, at least 1 (2 for the trapezoid).
+
+    Returns:
+        nodes (n,) and weights (n,), float64; the weights sum to 1.
+
+    Raises:
+        ValueError: unknown rule, or too few nodes.
+    """
+    least = 2 if name == "trapezoid" else 1
+    if name not in SEGMENT_RULES:
+        raise ValueError(f"unknown rule {name!r}; choose one of {', '.join(SEGMENT_RULES)}")
+    if n < least:
+        raise ValueError(f"the {name} rule needs n_steps >= {least}, not {n}")
+    uniform = torch.full((n,), 1 / n, dtype=torch.float64)
+    steps = torch.arange(n, dtype=torch.float64)
+    if name == "left":
+        return steps / n, uniform
+    if name == "right":
+        return (steps + 1) / n, uniform
+    if name == "midpoint":
+        return (steps + 0.5) / n, uniform
+    if name == "trapezoid":
+        weights = torch.full((n,), 1 / (n - 1), dtype=torch.float64)
+        weights[[0, -1]] /= 2
+        return steps / (n - 1), weights
+    nodes, weights_ = np.polynomial.legendre.leggauss(n)  # on [-1, 1]
+    return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights_ / 2)
+
+
+def polyline_rule(name: str, vertices: Tensor) -> tuple[Tensor, Tensor]:
+    """Points and weights of a rule along a polyline.
+
+    Args:
+        name: "left" (the published choice: one gradient at the start of every piece), "right",
+            "midpoint" or "trapezoid" (the mean of both ends, at the cost of one gradient more).
+        vertices: (P, ...) the corners, baseline first, explicand last.
+
+    Returns:
+        points (K, ...) and weights (K, ...), with K = P - 1, or P for the trapezoid. The weights are
+        displacements: they sum to ``vertices[-1] - vertices[0]`` over K.
+
+    Raises:
+        ValueError: unknown rule.
+    """
+    step = vertices[1:] - vertices[:-1]  # (P-1, ...)
+    if name == "left":
+        return vertices[:-1], step
+    if name == "right":
+        return vertices[1:], step
+    if name == "midpoint":
+        return (vertices[1:] + vertices[:-1]) / 2, step
+    if name == "trapezoid":
+        weights = torch.zeros_like(vertices)
+        weights[:-1] += step / 2
+        weights[1:] += step / 2
+        return vertices, weights
+    raise ValueError(f"unknown rule {name!r} for a polyline; choose one of {', '.join(POLYLINE_RULES)}")

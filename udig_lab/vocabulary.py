@@ -1,0 +1,121 @@
+"""The embedding table as a space: which rows lie near a segment, and which rows are words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+# Letters with optional inner apostrophes or hyphens, or a number; one leading "##", "Ġ" or "▁".
+_WORD = re.compile(r"(##|[Ġ▁])?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)")
+
+# Segments searched at once. A block of 4 x 30 points x 30,522 rows is 15 MB: small enough to stay near
+# the cores, which makes the search 1.6x faster here than blocks of 64.
+_BLOCK = 4
+
+
+class Vocabulary:
+    """The rows of an embedding table, with the names of their tokens.
+
+    Args:
+        table: (V, D) embedding rows.
+        tokens: V names; None when there is no tokenizer (then every row counts as a word).
+        special_ids: rows that are never words.
+    """
+
+    def __init__(self, table: Tensor, tokens: Sequence[str] | None = None, special_ids: Sequence[int] = ()):
+        self.table = table.detach()
+        self.tokens = tuple(tokens) if tokens is not None else None
+        self.special_ids = tuple(special_ids)
+        # Anchors found so far, by search settings: see paths.AnchorSearch.
+        self.searches: dict[tuple[object, ...], object] = {}
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def squared_norms(self) -> Tensor:
+        """(V,) squared length of every row."""
+        return (self.table * self.table).sum(-1)
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """V labels: "word", "piece" (##ing), "number", "unused", "special" or "other" (signs, other scripts)."""
+        if self.tokens is None:
+            return ("word",) * len(self)
+        return tuple(self._kind(row, token) for row, token in enumerate(self.tokens))
+
+    def _kind(self, row: int, token: str) -> str:
+        if re.fullmatch(r"\[unused\d+\]", token):
+            return "unused"
+        if row in self.special_ids:
+            return "special"
+        if not _WORD.fullmatch(token):
+            return "other"
+        if token.startswith("##"):
+            return "piece"
+        return "number" if token.lstrip("Ġ▁").isdigit() else "word"
+
+    @cached_property
+    def words(self) -> Tensor:
+        """(V,) bool: rows a reader would call words or word pieces in Latin script, or numbers."""
+        return torch.tensor([kind in ("word", "piece", "number") for kind in self.kinds], device=self.table.device)
+
+    def name(self, row: int) -> str:
+        """The token of a row."""
+        return self.tokens[row] if self.tokens is not None else str(row)
+
+    def nearest(self, points: Tensor, k: int, allowed: Tensor | None = None) -> Tensor:
+        """The k rows nearest to each point in Euclidean distance.
+
+        Args:
+            points: (n, D).
+            k: how many rows.
+            allowed: (V,) bool, rows to choose from; None for all.
+
+        Returns:
+            (n, k) int64, nearest first.
+
+        Raises:
+            ValueError: fewer than k rows to choose from.
+        """
+        return self.nearest_on_segments(points, points, points.new_zeros(1), k, allowed)[:, 0]
+
+    def nearest_on_segments(
+        self, start: Tensor, end: Tensor, positions: Tensor, k: int, allowed: Tensor | None = None
+    ) -> Tensor:
+        """The k rows nearest to evenly or unevenly placed points of many segments.
+
+        With q(t) = start + t (end - start), |v - q(t)|² = |v|² - 2 [(1-t) v·start + t v·end] + const, and the
+        constant does not depend on v: two dot products per row serve every point of a segment.
+
+        Args:
+            start: (T, D) where each segment begins.
+            end: (T, D) where it ends.
+            positions: (m,) values of t, the same for all segments.
+            k: how many rows.
+            allowed: (V,) bool, rows to choose from; None for all.
+
+        Returns:
+            (T, m, k) int64 row numbers, nearest first.
+
+        Raises:
+            ValueError: fewer than k rows to choose from.
+        """
+        available = len(self) if allowed is None else int(allowed.sum())
+        if k > available:
+            raise ValueError(f"{k} neighbours were asked for but the vocabulary offers {available}; lower n_neighbors")
+        constant = self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, torch.inf)
+        found = torch.empty(len(start), len(positions), k, dtype=torch.int64, device=self.table.device)
+        t = positions.to(self.table)[None, :, None]  # (1, m, 1)
+        for a in range(0, len(start), _BLOCK):  # a loop over blocks: all of (T, m, V) at once would be gigabytes
+            at_start = start[a : a + _BLOCK] @ self.table.T  # (b, V)
+            at_end = end[a : a + _BLOCK] @ self.table.T  # (b, V)
+            slope = (at_end - at_start).mul_(-2)[:, None]  # (b, 1, V)
+            offset = (constant - 2 * at_start)[:, None]  # (b, 1, V)
+            distance = torch.addcmul(offset, t, slope)  # (b, m, V), up to a constant per point
+            found[a : a + _BLOCK] = distance.topk(k, largest=False, sorted=True).indices
+        return found
