@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from udig_lab.quadrature import polyline_rule, segment_rule
 from udig_lab.vocabulary import Vocabulary
@@ -117,7 +118,7 @@ def udig_anchors(
     Args:
         vocabulary: the embedding table.
         token_ids: (T,) the words.
-        baseline: (T, D) where each path ends.
+        baseline: (T, D) where each path ends, or (1, D) for all.
         baseline_ids: (T,) rows that are baselines and therefore no candidates; None when the baseline is no row.
         n_steps: m, the number of interpolation points.
         n_neighbors: candidates per point.
@@ -140,7 +141,8 @@ def udig_anchors(
     allowed = vocabulary.words if candidates == "words" else None
     found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=vocabulary.table.device)
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
-        ids, ends = token_ids[a : a + _BLOCK], baseline[a : a + _BLOCK]
+        ids = token_ids[a : a + _BLOCK]
+        ends = baseline if len(baseline) == 1 else baseline[a : a + _BLOCK]
         near = vocabulary.nearest_on_segments(ends, vocabulary.table[ids], positions, n_neighbors, allowed)
         barred = ids[:, None] if baseline_ids is None else torch.stack([ids, baseline_ids[a : a + _BLOCK]], dim=1)
         found[a : a + _BLOCK] = _choose(vocabulary.table, ids, ends, near, barred, strategy)
@@ -155,7 +157,7 @@ def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: 
     current = table[ids]  # (b, D)
     for step in range(m):  # sequential by definition: candidates compete with respect to the last anchor
         rows = near[:, step]  # (b, k)
-        cost = cost_of(table[rows], current, baseline, m)  # (b, k)
+        cost = cost_of(embedding(rows, table), current, baseline, m)  # (b, k)
         used = (rows[:, :, None] == barred[:, None, :]).any(-1)
         cost = cost.masked_fill(used, torch.inf)
         best, index = cost.min(-1)
@@ -170,21 +172,25 @@ def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: 
 def _greedy_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
     """(b, k) squared distance from each candidate (b, k, D) to its own monotone version."""
     goal = (current - (current - baseline) / m)[:, None]  # (b, 1, D) where non-monotone coordinates are sent
-    low = torch.minimum(current, baseline)[:, None]
-    high = torch.maximum(current, baseline)[:, None]
-    outside = candidate != candidate.clamp(low, high)
-    change = (candidate - goal).mul_(outside)  # (b, k, D)
+    change = (candidate - goal).mul_(_outside(candidate, current, baseline))  # (b, k, D)
     cost: Tensor = torch.linalg.vecdot(change, change)
     return cost
 
 
 def _maxcount_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
     """(b, k) fewer monotone coordinates cost more; equal counts go to the nearer candidate, which comes first."""
-    low = torch.minimum(current, baseline)[:, None]
-    high = torch.maximum(current, baseline)[:, None]
-    outside = (candidate != candidate.clamp(low, high)).sum(-1)  # (b, k)
+    outside = _outside(candidate, current, baseline)
     k = candidate.shape[1]
-    return (outside * k + torch.arange(k, device=candidate.device)).to(torch.float64)
+    return torch.linalg.vecdot(outside, outside) * k + torch.arange(k, device=candidate.device)
+
+
+def _outside(candidate: Tensor, current: Tensor, baseline: Tensor) -> Tensor:
+    """(b, k, D): ±1 where a coordinate does not lie between current and baseline, else 0.
+
+    Numbers, not truth values: multiplying by them is ten times faster here than masking.
+    """
+    low, high = torch.minimum(current, baseline)[:, None], torch.maximum(current, baseline)[:, None]
+    return (candidate - candidate.clamp(low, high)).sign_()
 
 
 @dataclass
@@ -219,7 +225,7 @@ class AnchorSearch:
             rows = udig_anchors(
                 self.vocabulary,
                 new,
-                self.baseline.expand(len(new), -1),
+                self.baseline[None],
                 baseline_ids=None if self.baseline_id is None else torch.full_like(new, self.baseline_id),
                 n_steps=self.n_steps,
                 n_neighbors=self.n_neighbors,
