@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from transformers.utils import logging
 
 import udig_lab as ul
 from udig_lab.baseline import as_baseline
@@ -30,7 +29,6 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=100)
     parser.add_argument("--profile", default="mini", help="mini: the written corpus; lab: SST-2 test sentences")
     options = parser.parse_args()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     data = ul.data.examples("sst2", profile=options.profile, limit=options.sentences)
     texts = data.text.tolist()
     print(f"{len(texts)} texts ({options.profile}), {torch.get_num_threads()} threads")

@@ -10,7 +10,7 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-CELL_TIMEOUT = 3600  # seconds; the training chapter on its full data stays below it
+CELL_TIMEOUT = 6 * 3600  # seconds; the training chapter on its full data stays below it
 ANSI = re.compile("\x1b\\[[0-9;]*m")
 
 

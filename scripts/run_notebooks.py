@@ -24,6 +24,8 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
+    # tqdm asks for ipywidgets as soon as transformers is imported; the book shows no bars at all.
+    "PYTHONWARNINGS": "ignore:IProgress not found",
 }
 Outcome = tuple[float, str]  # seconds, and what went wrong ("" if nothing did)
 

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -24,7 +23,7 @@ from udig_lab.paths import STRATEGIES
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Wrong input is one sentence on stderr and status 2."""
     options = _parser().parse_args(arguments)
-    _quiet()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else the tokenizer warns between our lines
     try:
         return int(options.command(options))
     except (ValueError, TypeError, OSError) as error:
@@ -74,6 +73,7 @@ def _explain(options: argparse.Namespace) -> int:
         f"(Delta {found.delta_percent:.1f} %), {found.evaluations} gradients",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     return 0
 
@@ -89,17 +89,6 @@ def _run(options: argparse.Namespace) -> int:
         cell = Cell(options.dataset, method, baseline, protocol, chosen, options.profile, options.limit)
         print(run(cell, folder, progress=sys.stderr.isatty()), flush=True)
     return 0
-
-
-def _quiet() -> None:
-    """No advertisements or progress bars of libraries between the reader and the answer."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from udig_lab.paths import LineIntegral
 from udig_lab.target import pad_embeddings

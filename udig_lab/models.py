@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from udig_lab.target import TextModel
 
@@ -59,14 +62,30 @@ def load(name: str, *, profile: str = "mini", architecture: str = "bert") -> Tex
     return _load(PAPER_CHECKPOINTS[name, architecture], task, PAPER_CHECKPOINTS[name, architecture])
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and reports of the library while a checkpoint loads: what is wrong with it, we say ourselves."""
+    logging: Any = transformers_logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _load(source: str, task: str, name: str) -> TextModel:
     head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
     try:
-        model, info = head.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except OSError as error:
+        with _quiet():
+            model, info = head.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:  # transformers raises either, by what it finds
         raise OSError(
-            f"cannot load {source!r}: it is neither a folder nor in the local cache, and the hub did not answer; "
+            f"cannot load {source!r}: no checkpoint in hub format there, in the cache or on the hub; "
             "connect to the internet, or point HF_HOME at a cache that holds it, or use profile='mini'"
         ) from error
     if info["missing_keys"]:

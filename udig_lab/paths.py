@@ -181,7 +181,8 @@ def _maxcount_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int)
     """(b, k) fewer monotone coordinates cost more; equal counts go to the nearer candidate, which comes first."""
     outside = _outside(candidate, current, baseline)
     k = candidate.shape[1]
-    return torch.linalg.vecdot(outside, outside) * k + torch.arange(k, device=candidate.device)
+    cost: Tensor = torch.linalg.vecdot(outside, outside) * k + torch.arange(k, device=candidate.device)
+    return cost
 
 
 def _outside(candidate: Tensor, current: Tensor, baseline: Tensor) -> Tensor:

@@ -139,8 +139,8 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
     a = trace.attribution
     points = trace.integral.points[:, token].double()  # (K, D)
     along, aside = _plane(points, trace.baseline[token].double(), trace.explicand[token].double())
-    steps = trace.contributions.double().sum(1)  # (K,)
-    f = trace.f.double()  # (K,)
+    steps = trace.contributions.double().sum(1).numpy()  # (K,)
+    f = trace.f.double().numpy()  # (K,)
     share = np.arange(len(f)) / max(1, len(f) - 1)
     words = a.words()
 
@@ -155,7 +155,7 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
         value.set(title="F at the points", xlabel="share of the points", ylabel="F (logit)")
         step.bar(share, steps, width=0.8 / len(steps), color="C0")
         total = step.twinx()
-        total.plot(share, steps.cumsum(0), color="C1")
+        total.plot(share, steps.cumsum(), color="C1")
         total.axhline(a.f_input - a.f_baseline, color="C1", linestyle="--", linewidth=1)
         total.grid(visible=False)
         total.set_ylabel("running sum (line)")

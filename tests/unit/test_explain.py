@@ -38,9 +38,12 @@ def test_ig_equals_captum_on_the_same_nodes(lab, text, baseline):
     torch.testing.assert_close(torch.tensor(found.scores), expected, atol=1e-5, rtol=0, check_dtype=False)
 
 
-@pytest.mark.parametrize("baseline", ["pad", "mask", "zero", "mean", "unk"])
-def test_ig_is_complete_in_double_precision(lab64, baseline):
-    for found in ul.explain(lab64, TEXTS, method="ig", baseline=baseline, n_steps=64):
+# From [MASK] 64 nodes do. The other baselines put a sharper bend into F near the baseline: they need twice as many.
+@pytest.mark.parametrize(
+    ("baseline", "nodes"), [("mask", 64), ("pad", 128), ("zero", 128), ("mean", 128), ("unk", 128)]
+)
+def test_ig_is_complete_in_double_precision(lab64, baseline, nodes):
+    for found in ul.explain(lab64, TEXTS, method="ig", baseline=baseline, n_steps=nodes):
         assert abs(found.delta) < 1e-6
 
 
