@@ -57,6 +57,7 @@ def style(theme: str = "light") -> Any:
             "legend.frameon": False,
             "legend.fontsize": "small",
             "lines.linewidth": 1.8,
+            "patch.linewidth": 0,
             "savefig.dpi": 110,
         }
     )
@@ -141,25 +142,28 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
     along, aside = _plane(points, trace.baseline[token].double(), trace.explicand[token].double())
     steps = trace.contributions.double().sum(1).numpy()  # (K,)
     f = trace.f.double().numpy()  # (K,)
-    share = np.arange(len(f)) / max(1, len(f) - 1)
+    length = trace.integral.weights.double().flatten(1).norm(dim=1).numpy()  # (K,)
+    width = length / length.sum()
+    share = width.cumsum() - width / 2  # of the path: where each step has its middle
     words = a.words()
 
     def draw(path: Any, value: Any, step: Any, score: Any) -> None:
         path.plot([0, 1], [0, 0], "--", color="C5", linewidth=1)
         path.plot(along, aside, "o-", color="C0", markersize=3, linewidth=1)
         path.plot([0, 1], [0, 0], "s", color="C1", markersize=6)
+        path.set_ylim(min(-0.03, 1.1 * aside.min()), max(0.3, 1.1 * aside.max()))  # the same for every method
         path.set(title=f"Path of “{a.tokens[token]}”", xlabel="along the line x′ → x", ylabel="away from the line")
         value.plot(share, f, "o-", markersize=3)
         value.axhline(a.f_baseline, color="C5", linestyle=":", linewidth=1)
         value.axhline(a.f_input, color="C5", linestyle="--", linewidth=1)
-        value.set(title="F at the points", xlabel="share of the points", ylabel="F (logit)")
-        step.bar(share, steps, width=0.8 / len(steps), color="C0")
+        value.set(title="F at the points", xlabel="share of the path's length", ylabel="F (logit)")
+        step.bar(share, steps, width=0.85 * width, color="C0")
         total = step.twinx()
         total.plot(share, steps.cumsum(), color="C1")
         total.axhline(a.f_input - a.f_baseline, color="C1", linestyle="--", linewidth=1)
         total.grid(visible=False)
         total.set_ylabel("running sum (line)")
-        step.set(title="Contribution of every step", xlabel="share of the points", ylabel="step (bars)")
+        step.set(title="Contribution of every step", xlabel="share of the path's length", ylabel="step (bars)")
         values = [s for _, s in words]
         score.barh(range(len(words)), values, color=["C1" if v >= 0 else "C0" for v in values])
         score.set_yticks(range(len(words)), [w for w, _ in words])
