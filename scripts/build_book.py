@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from filelock import FileLock
 from run_notebooks import EXECUTED, cores, digest, plan, run
 
