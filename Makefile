@@ -33,7 +33,7 @@ lint: $(VENV)/ready
 	$(RUN)/mypy
 
 fast: lint
-	$(RUN)/python -m pytest tests/unit tests/notebooks -n auto
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest tests/unit tests/notebooks -n auto
 
 # Fast tests first; then the book, which executes every notebook; then its pages.
 test: fast
