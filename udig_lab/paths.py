@@ -137,7 +137,7 @@ def udig_anchors(
         raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
     if n_steps < 1 or n_neighbors < 1:
         raise ValueError(f"n_steps and n_neighbors must be at least 1, not {n_steps} and {n_neighbors}")
-    positions = torch.arange(n_steps, 0, -1) / (n_steps + 1)  # from the word's side
+    positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
     allowed = vocabulary.words if candidates == "words" else None
     found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=vocabulary.table.device)
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
