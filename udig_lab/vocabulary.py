@@ -13,7 +13,7 @@ from torch import Tensor
 _WORD = re.compile(r"(##|[Ġ▁])?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)")
 
 # Segments searched at once, and rows that are looked at closely for each, as a multiple of the k that are wanted.
-# Both only set the speed: with the BERT table and k = 50, at most 2,100 rows ever come near a segment.
+# Both only set the speed: with the BERT table and k = 50, no word tried had more than 2,100 rows near its segment.
 _BLOCK = 16
 _SHORTLIST = 48
 
