@@ -15,7 +15,7 @@ from udig_lab.attribution import Attribution
 from udig_lab.baseline import as_baseline
 from udig_lab.engine import TOKEN_BUDGET, ScalarFunction, contributions
 from udig_lab.inputs import Encoding, encode, encode_ids
-from udig_lab.methods import METHODS, Explicands
+from udig_lab.methods import METHODS, Explicands, Paths
 from udig_lab.paths import LineIntegral
 from udig_lab.protocol import Protocol
 from udig_lab.protocol import protocol as as_protocol
@@ -115,10 +115,11 @@ def trace(model: Any, text: str, *, method: str = "ig", tokenizer: Any | None = 
     options |= {name: keywords.pop(name) for name in list(keywords) if name in options}
     rules = as_protocol(keywords.pop("protocol", "corrected"))
     (attribution,), run = _run(text_model, encodings, method=method, rules=rules, settings=keywords, **options)
+    integral = run.paths.integral(0)
     with left_as_found(text_model.model), torch.no_grad():
-        points, mask = pad_embeddings(list(run.integral.points))
+        points, mask = pad_embeddings(list(integral.points))
         f = run.scalar(points, mask, torch.zeros(len(points), dtype=torch.int64, device=points.device))
-    return Trace(attribution, *run.explicands.ends(0), run.integral, run.parts[0], f)
+    return Trace(attribution, *run.explicands.ends(0), integral, run.parts[0], f)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Internals:
 
     scalar: ScalarFunction
     explicands: Explicands
-    integral: LineIntegral
+    paths: Paths
     parts: list[Tensor]
 
 
@@ -193,7 +194,7 @@ def _run(
         )
         for i, e in enumerate(encodings)
     ]
-    return results, _Internals(scalar, explicands, paths.integral(0), parts)
+    return results, _Internals(scalar, explicands, paths, parts)
 
 
 def _encodings(

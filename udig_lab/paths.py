@@ -139,13 +139,14 @@ def udig_anchors(
         raise ValueError(f"n_steps and n_neighbors must be at least 1, not {n_steps} and {n_neighbors}")
     positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
     allowed = vocabulary.words if candidates == "words" else None
-    found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=vocabulary.table.device)
+    table = vocabulary.table
+    near = vocabulary.nearest_on_segments(baseline, table[token_ids], positions, n_neighbors, allowed)  # (T, m, k)
+    barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
+    ends = baseline.expand(len(token_ids), -1)  # (T, D)
+    found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
-        ids = token_ids[a : a + _BLOCK]
-        ends = baseline if len(baseline) == 1 else baseline[a : a + _BLOCK]
-        near = vocabulary.nearest_on_segments(ends, vocabulary.table[ids], positions, n_neighbors, allowed)
-        barred = ids[:, None] if baseline_ids is None else torch.stack([ids, baseline_ids[a : a + _BLOCK]], dim=1)
-        found[a : a + _BLOCK] = _choose(vocabulary.table, ids, ends, near, barred, strategy)
+        block = slice(a, a + _BLOCK)
+        found[block] = _choose(table, token_ids[block], ends[block], near[block], barred[block], strategy)
     return found
 
 

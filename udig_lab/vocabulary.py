@@ -114,28 +114,24 @@ class Vocabulary:
         constant = self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, torch.inf)
         t = positions.to(self.table)[:, None]  # (m, 1)
         shared = start @ self.table.T if len(start) == 1 else None  # (1, V)
-        found = []
+        found = torch.empty(len(end), len(t), k, dtype=torch.int64, device=self.table.device)
         for a in range(0, len(end), _BLOCK):  # in blocks: all of (T, V) at once could be gigabytes
             at_start = start[a : a + _BLOCK] @ self.table.T if shared is None else shared
             slope = -2 * (end[a : a + _BLOCK] @ self.table.T - at_start)  # (b, V)
             offset = (constant - 2 * at_start).expand_as(slope)  # (b, V)
-            rows = _nearest_of(offset, slope, t, k, min(len(self), _SHORTLIST * k))
-            if rows is None:  # the shortlist was too short: look at every row
-                rows = _nearest_of(offset, slope, t, k, len(self))
-            assert rows is not None
-            found.append(rows)
-        return torch.cat(found)
+            found[a : a + _BLOCK] = _nearest_of(offset, slope, t, k, min(len(self), _SHORTLIST * k))
+        return found
 
 
-def _nearest_of(offset: Tensor, slope: Tensor, t: Tensor, k: int, size: int) -> Tensor | None:
+def _nearest_of(offset: Tensor, slope: Tensor, t: Tensor, k: int, size: int) -> Tensor:
     """The k smallest of offset + t slope, (b, V) each, at every t: (b, m, k).
 
-    Only the ``size`` rows with the smallest lower bound are compared; None when that may have missed one.
+    Only the ``size`` rows with the smallest lower bound are compared; all of them when that may have missed one.
     """
     bound = torch.minimum(offset + t.min() * slope, offset + t.max() * slope)  # (b, V)
     least, rows = bound.topk(size, largest=False, sorted=False)  # (b, size)
     distance = offset.gather(1, rows)[:, None] + t * slope.gather(1, rows)[:, None]  # (b, m, size)
     nearest, index = distance.topk(k, largest=False, sorted=True)  # (b, m, k)
     if size < offset.shape[1] and bool((nearest[..., -1] >= least.amax(1, keepdim=True)).any()):
-        return None
+        return _nearest_of(offset, slope, t, k, offset.shape[1])
     return rows[:, None].expand(-1, len(t), -1).gather(2, index)
