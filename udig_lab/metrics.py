@@ -64,14 +64,7 @@ def log_odds(
     Raises:
         ValueError: a share outside (0, 1], an unknown protocol or replacement, or no attributions.
     """
-    row = as_baseline(replacement, as_text_model(model, None)).row
-    if row is None:
-        raise ValueError(f"the replacement must be a token, not {replacement!r}; pass a token or its id")
-
-    def replaced(a: Attribution, chosen: Tensor) -> Tensor:
-        return torch.tensor(a.input_ids).masked_fill(chosen, row)
-
-    before, after = _log_probabilities(model, attributions, replaced, top, protocol)
+    before, after = _log_probabilities(model, attributions, [_replaced(model, replacement)], top, protocol)
     return after - before
 
 
@@ -83,7 +76,7 @@ def comprehensiveness(
     protocol: str | Protocol = "corrected",
 ) -> Tensor:
     """p(y | x) - p(y | x without the best tokens); higher is better. Arguments as for ``log_odds``; returns (N,)."""
-    before, after = _log_probabilities(model, attributions, _without, top, protocol)
+    before, after = _log_probabilities(model, attributions, [_without], top, protocol)
     return before.exp() - after.exp()
 
 
@@ -99,13 +92,7 @@ def sufficiency(
     "corrected" keeps the special tokens as well; "as_published" drops them unless they are among the best, and
     counts texts with k = 0 as 0.
     """
-    rules = as_protocol(protocol)
-
-    def only(a: Attribution, chosen: Tensor) -> Tensor:
-        kept = chosen if rules.special_tokens_compete else chosen | torch.tensor(a.special)
-        return torch.tensor(a.input_ids)[kept if bool(chosen.any()) else slice(None)]
-
-    before, after = _log_probabilities(model, attributions, only, top, rules)
+    before, after = _log_probabilities(model, attributions, [_only(as_protocol(protocol))], top, protocol)
     return before.exp() - after.exp()
 
 
@@ -117,12 +104,33 @@ def evaluate(
     replacement: str | int = "mask",
     protocol: str | Protocol = "corrected",
 ) -> dict[str, Tensor]:
-    """All three metrics, each (N,)."""
+    """All three metrics, each (N,); the unchanged texts are read once for all of them."""
+    changes = [_replaced(model, replacement), _without, _only(as_protocol(protocol))]
+    before, replaced, without, only = _log_probabilities(model, attributions, changes, top, protocol)
     return {
-        "log_odds": log_odds(model, attributions, top=top, replacement=replacement, protocol=protocol),
-        "comprehensiveness": comprehensiveness(model, attributions, top=top, protocol=protocol),
-        "sufficiency": sufficiency(model, attributions, top=top, protocol=protocol),
+        "log_odds": replaced - before,
+        "comprehensiveness": before.exp() - without.exp(),
+        "sufficiency": before.exp() - only.exp(),
     }
+
+
+# A change makes the token ids of a new text from an attribution and its selected tokens (L,).
+Change = Callable[[Attribution, Tensor], Tensor]
+
+
+def _replaced(model: Any, replacement: str | int) -> Change:
+    row = as_baseline(replacement, as_text_model(model, None)).row
+    if row is None:
+        raise ValueError(f"the replacement must be a token, not {replacement!r}; pass a token or its id")
+    return lambda a, chosen: torch.tensor(a.input_ids).masked_fill(chosen, row)
+
+
+def _only(rules: Protocol) -> Change:
+    def only(a: Attribution, chosen: Tensor) -> Tensor:
+        kept = chosen if rules.special_tokens_compete else chosen | torch.tensor(a.special)
+        return torch.tensor(a.input_ids)[kept if bool(chosen.any()) else slice(None)]
+
+    return only
 
 
 def _without(attribution: Attribution, chosen: Tensor) -> Tensor:
@@ -132,20 +140,21 @@ def _without(attribution: Attribution, chosen: Tensor) -> Tensor:
 def _log_probabilities(
     model: Any,
     attributions: Sequence[Attribution],
-    change: Callable[[Attribution, Tensor], Tensor],
+    changes: Sequence[Change],
     top: float,
     protocol: str | Protocol,
-) -> tuple[Tensor, Tensor]:
-    """Log p(y) before and after a change of the inputs, (N,) each, in one batched pass over both."""
+) -> tuple[Tensor, ...]:
+    """Log p(y) before and after every change of the inputs, (N,) each, in one batched pass over all."""
     if not attributions:
         raise ValueError("there are no attributions to judge; pass at least one")
     if not 0 < top <= 1:
         raise ValueError(f"top={top} is not a share of the tokens; pass a number above 0 and at most 1")
     text_model: TextModel = as_text_model(model, None)
     rules = as_protocol(protocol)
-    before = [torch.tensor(a.input_ids) for a in attributions]
-    after = [change(a, selected(a, top, rules)) for a in attributions]
-    ids = [*before, *after]
+    chosen = [selected(a, top, rules) for a in attributions]
+    ids = [torch.tensor(a.input_ids) for a in attributions]
+    for change in changes:
+        ids += [change(a, c) for a, c in zip(attributions, chosen, strict=True)]
     with left_as_found(text_model.model):
         classifier = Classifier(text_model.model, embed_twice=rules.embed_twice)
         table = text_model.table
@@ -153,5 +162,5 @@ def _log_probabilities(
     n = len(attributions)
     # The published code judges the class its own forward pass predicts; otherwise it is the class that was explained.
     targets = logits[:n].argmax(-1) if rules.moving_target else torch.tensor([a.target for a in attributions])
-    chosen = logits.log_softmax(-1).gather(1, targets.to(logits.device).repeat(2)[:, None])[:, 0].cpu()
-    return chosen[:n], chosen[n:]
+    target = targets.to(logits.device).repeat(1 + len(changes))[:, None]
+    return torch.split(logits.log_softmax(-1).gather(1, target)[:, 0].cpu(), n)
