@@ -9,6 +9,19 @@ from udig_lab import data, methods, metrics, plots
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import explain, trace
 from udig_lab.models import load
+from udig_lab.plots import compare
+from udig_lab.textmodel import TextModel
 
 __version__ = "0.1.0"
-__all__ = ["Attribution", "data", "explain", "load", "methods", "metrics", "plots", "trace"]
+__all__ = [
+    "Attribution",
+    "TextModel",
+    "compare",
+    "data",
+    "explain",
+    "load",
+    "methods",
+    "metrics",
+    "plots",
+    "trace",
+]

@@ -6,7 +6,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from udig_lab.heatmap import to_html
+import pandas as pd
+
+from udig_lab.heatmap import shades, to_html
+from udig_lab.picture import Picture, show
+from udig_lab.trees import Group
 
 
 @dataclass(frozen=True)
@@ -14,31 +18,40 @@ class Attribution:
     """Scores of the L tokens of one text.
 
     Attributes:
-        tokens: L strings, special tokens included.
+        tokens: L strings, as the tokenizer writes them, special tokens included.
+        pieces: L strings, the part of the text each token stands for.
         input_ids: L token ids.
         word_ids: L word numbers; None for special tokens.
-        scores: L attributions, never normalised, in units of F (logits).
+        scores: L attributions, never normalised, in units of F (logits); for "idg", values between -1 and 1.
         special: L flags; special tokens score 0.
-        target: index of the explained class.
-        target_name: its label.
-        probability: of that class for the input.
+        target: what is explained: the index of a class, the (start, end) positions of an answer, or the token ids of
+            a continuation.
+        target_name: its label or words.
+        output: which number of it F is, such as "logit" or "log_odds".
+        probability: of the target for the input.
         f_input: F at the input.
         f_baseline: F at the baseline.
         method, baseline, protocol: how the scores were made.
         settings: the method's settings.
         anchors: for methods through words, L lists of the words a token's path visits, input first (None for special
             tokens); otherwise None.
+        total: what the line integral sums to and should equal F(x) - F(x'): the sum of the scores, or for "idg" of
+            the integrated gradients beneath; NaN for "random".
+        groups: for "idg", every group with its value; otherwise None.
         evaluations: gradients of F that were computed for this text.
+        forwards: forward passes of F without gradient, for methods that need some.
         seconds: wall time of the call, divided by its number of texts.
     """
 
     tokens: tuple[str, ...]
+    pieces: tuple[str, ...]
     input_ids: tuple[int, ...]
     word_ids: tuple[int | None, ...]
     scores: tuple[float, ...]
     special: tuple[bool, ...]
-    target: int
+    target: int | tuple[int, ...]
     target_name: str
+    output: str
     probability: float
     f_input: float
     f_baseline: float
@@ -47,7 +60,10 @@ class Attribution:
     protocol: str = "corrected"
     settings: dict[str, Any] = field(default_factory=dict)
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
+    total: float | None = None
+    groups: tuple[Group, ...] | None = None
     evaluations: int = 0
+    forwards: int = 0
     seconds: float = 0.0
 
     def __len__(self) -> int:
@@ -55,8 +71,9 @@ class Attribution:
 
     @property
     def delta(self) -> float:
-        """Convergence delta: sum of the scores - (F(x) - F(x')). Zero means the explanation is complete."""
-        return sum(self.scores) - (self.f_input - self.f_baseline)
+        """Convergence delta: total - (F(x) - F(x')). Zero means the explanation is complete."""
+        total = sum(self.scores) if self.total is None else self.total
+        return total - (self.f_input - self.f_baseline)
 
     @property
     def delta_percent(self) -> float:
@@ -68,16 +85,42 @@ class Attribution:
         """Words with their scores: word pieces joined, their scores added, special tokens left out."""
         merged: list[tuple[str, float]] = []
         last: int | None = None
-        for token, word, score in zip(self.tokens, self.word_ids, self.scores, strict=True):
+        for piece, word, score in zip(self.pieces, self.word_ids, self.scores, strict=True):
             if word is None:
                 continue
             if word == last:
-                text, total = merged[-1]
-                merged[-1] = (text + token.removeprefix("##"), total + score)
+                text, sum_ = merged[-1]
+                merged[-1] = (text + piece, sum_ + score)
             else:
-                merged.append((token.lstrip("Ġ▁"), score))
+                merged.append((piece, score))
             last = word
-        return merged
+        return [(text.strip(), score) for text, score in merged]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a word, in order: word, score, and its share of the largest magnitude."""
+        words = self.words()
+        return pd.DataFrame({"word": [w for w, _ in words], "score": [s for _, s in words], "shade": shades(words)})
+
+    def plot(self, *, caption: str = "") -> Picture:
+        """A bar for every word, in reading order."""
+        words = self.words()
+        values = [score for _, score in words]
+
+        def draw(axes: Any) -> None:
+            axes.barh(range(len(words)), values, color=["C1" if v >= 0 else "C0" for v in values])
+            axes.set_yticks(range(len(words)), [word.replace("$", r"\$") for word, _ in words])
+            axes.invert_yaxis()
+            axes.axvline(0, color="C5", linewidth=0.8)
+            axes.set(
+                title=f"{self.method} for {self.target_name!r}".replace("$", r"\$"), xlabel=f"score ({self.output})"
+            )
+
+        best, least = max(words, key=lambda p: p[1]), min(words, key=lambda p: p[1])
+        alt = (
+            f"Bars for {len(words)} words, explained by {self.method} for {self.target_name}. Highest: {best[0]} "
+            f"({best[1]:+.2f}); lowest: {least[0]} ({least[1]:+.2f})."
+        )
+        return show(draw, alt=alt, caption=caption, size=(6.4, 0.28 * len(words) + 1.2))
 
     def __str__(self) -> str:
         body = " ".join(f"{word}({score:+.2f})" for word, score in self.words())
@@ -92,8 +135,11 @@ class Attribution:
         return to_html(self.words(), caption)
 
     def to_json(self) -> str:
-        """One JSON object, a few kilobytes a text."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """One JSON object, a few kilobytes a text.
+
+        Tensors among the settings are named, not stored.
+        """
+        return json.dumps(asdict(self), ensure_ascii=False, default=_named)
 
     @classmethod
     def from_json(cls, text: str) -> Attribution:
@@ -104,10 +150,19 @@ class Attribution:
         """
         try:
             fields = json.loads(text)
-            for name in ("tokens", "input_ids", "word_ids", "scores", "special"):
+            for name in ("tokens", "pieces", "input_ids", "word_ids", "scores", "special"):
                 fields[name] = tuple(fields[name])
+            if isinstance(fields["target"], list):
+                fields["target"] = tuple(fields["target"])
             if fields.get("anchors") is not None:
                 fields["anchors"] = tuple(None if a is None else tuple(a) for a in fields["anchors"])
+            if fields.get("groups") is not None:
+                fields["groups"] = tuple(Group(**g) for g in fields["groups"])
             return cls(**fields)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"this is not a saved attribution ({error}); pass what to_json() returned") from error
+
+
+def _named(value: object) -> str:
+    shape = tuple(getattr(value, "shape", ()))
+    return f"<{type(value).__name__} {shape}>"

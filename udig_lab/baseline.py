@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.inputs import Encoding
-from udig_lab.target import TextModel
+from udig_lab.textmodel import TextModel
 
 NAMED = ("pad", "mask", "unk", "zero", "mean")
 
@@ -43,13 +43,17 @@ class Baseline:
         return torch.where(encoding.special.to(table.device)[:, None], own, self.value)
 
 
-def as_baseline(baseline: str | int | Tensor, model: TextModel) -> Baseline:
+def as_baseline(baseline: str | int | Tensor | None, model: TextModel) -> Baseline:
     """Make a baseline from a name ("pad", "mask", "unk", "zero", "mean"), a token, a token id or a tensor.
+
+    None takes the first of mask, pad and end-of-text that the tokenizer has.
 
     Raises:
         ValueError: a token the model does not have, or a tensor that does not fit the embedding table.
     """
     table = model.table
+    if baseline is None:
+        baseline = _default(model)
     if isinstance(baseline, Tensor):
         if baseline.ndim not in (1, 2) or baseline.shape[-1] != table.shape[1]:
             raise ValueError(
@@ -65,6 +69,17 @@ def as_baseline(baseline: str | int | Tensor, model: TextModel) -> Baseline:
     if not 0 <= row < len(table):
         raise ValueError(f"baseline token id {row} is outside the vocabulary of {len(table)} rows")
     return Baseline(str(baseline), table[row], row)
+
+
+def _default(model: TextModel) -> str:
+    for name in ("mask", "pad", "eos"):
+        token = getattr(model.tokenizer, f"{name}_token", None)
+        if token is not None:
+            return name if name in NAMED else str(token)
+    raise ValueError(
+        "a model without a tokenizer, or one without special tokens, has no default baseline; "
+        f"pass baseline=… ({', '.join(NAMED)}, a token, a token id or a tensor)"
+    )
 
 
 def _row(name: str, model: TextModel) -> int:

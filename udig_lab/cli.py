@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from udig_lab.anchors import STRATEGIES
 from udig_lab.data import examples
-from udig_lab.experiments import RANDOM, Cell, results_folder, run
+from udig_lab.experiments import Cell, results_folder, run
 from udig_lab.explainer import explain
 from udig_lab.heatmap import to_terminal
 from udig_lab.methods import METHODS
 from udig_lab.models import DATASETS, PROFILES, load
-from udig_lab.paths import STRATEGIES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("explain", help="explain one text with a coloured heat map")
     one.add_argument("text")
     one.add_argument("--method", default="ig", choices=METHODS)
-    one.add_argument("--baseline", default="mask", help="pad, mask, unk, zero, mean or a token (default: mask)")
+    one.add_argument("--baseline", help="pad, mask, unk, zero, mean or a token (default: mask)")
     one.add_argument("--target", help="class to explain (default: the predicted one)")
     one.add_argument("--model", default="sst2", help="a data set's lab model, or a folder (default: sst2)")
     one.add_argument("--json", action="store_true", help="print the attribution as JSON")
@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 
     many = commands.add_parser("run", help="run an experiment and record its rows")
     many.add_argument("--dataset", required=True, choices=[d for d in DATASETS if d != "squad"])
-    many.add_argument("--methods", default="ig,udig,random", help=f"of {', '.join((*METHODS, RANDOM))}")
-    many.add_argument("--strategies", default="greedy", help=f"for udig: {', '.join(STRATEGIES)}")
+    many.add_argument("--methods", default="ig,udig,random", help=f"of {', '.join(METHODS)}")
+    many.add_argument("--strategies", default="greedy", help=f"for paths through words: {', '.join(STRATEGIES)}")
     many.add_argument("--baselines", default="mask", help="pad, mask, …")
     many.add_argument("--protocols", default="corrected", help="corrected, as_published")
     many.add_argument("--profile", default="mini", choices=PROFILES)
@@ -83,9 +83,9 @@ def _run(options: argparse.Namespace) -> int:
     examples(options.dataset, profile=options.profile, limit=1)  # say at once when the data are missing
     lists = [value.split(",") for value in (options.methods, options.baselines, options.protocols, options.strategies)]
     for method, baseline, protocol, strategy in itertools.product(*lists):
-        chosen = strategy if method == "udig" else None
+        chosen = strategy if method in METHODS and "strategy" in METHODS[method].defaults else None
         if chosen is None and strategy != lists[3][0]:
-            continue  # strategies concern UDIG only
+            continue  # strategies concern paths through words only
         cell = Cell(options.dataset, method, baseline, protocol, chosen, options.profile, options.limit)
         print(run(cell, folder, progress=sys.stderr.isatty()), flush=True)
     return 0

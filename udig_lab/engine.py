@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from udig_lab.paths import LineIntegral
-from udig_lab.target import pad_embeddings
+from udig_lab.batching import Budget, mask_of
+from udig_lab.paths import Integral
 
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,)
 ScalarFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Rows x tokens in one forward and backward pass: where a 3-layer and a 12-layer encoder are both near their best.
-TOKEN_BUDGET = 4096
+COLLECTS = ("tokens", "points", "dimensions")
 
 
 @dataclass
@@ -34,77 +33,117 @@ class _Piece:
 
 
 def contributions(
+    scalar: ScalarFunction, build: Callable[[int], Integral], lengths: Sequence[int], **keywords: object
+) -> list[Tensor]:
+    """``integrate`` with every point kept: one (K_i, L_i) tensor an explicand, its sum over points the attribution."""
+    return integrate(scalar, build, lengths, collect="points", **keywords)  # type: ignore[arg-type]
+
+
+def integrate(
     scalar: ScalarFunction,
-    build: Callable[[int], LineIntegral],
+    build: Callable[[int], Integral],
     lengths: Sequence[int],
     *,
-    token_budget: int = TOKEN_BUDGET,
-    internal_batch_size: int | None = None,
+    collect: str = "tokens",
+    budget: Budget | None = None,
+    mixed: bool = True,
     progress: bool = False,
 ) -> list[Tensor]:
-    """Evaluate grad F(p_k) * w_k at every point of every explicand, summed over embedding dimensions.
+    """Evaluate grad F(p_k) * w_k at every point of every explicand, and add up.
 
     Args:
         scalar: F.
         build: gives the line integral of explicand i; called once each, longest explicand first.
         lengths: tokens of each explicand.
-        token_budget: rows x tokens per pass.
-        internal_batch_size: rows per pass; overrides the budget.
+        collect: what is kept apart: "tokens" gives (L_i,) float64 scores, summed over points and embedding
+            dimensions; "points" (K_i, L_i), summed over dimensions; "dimensions" (L_i, D) float64, summed over points.
+        budget: bounds a pass; halved when memory runs out.
+        mixed: whether explicands of different lengths may share a pass.
         progress: show a bar.
 
     Returns:
-        one (K_i, L_i) tensor an explicand; its sum over points is the attribution.
+        one tensor an explicand.
 
     Raises:
         ValueError: a gradient is not finite.
+        MemoryError: one point alone does not fit into memory.
     """
+    budget = budget or Budget()
     found: list[Tensor | None] = [None] * len(lengths)
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
-    for pack in _packs(build, lengths, token_budget, internal_batch_size, found):
-        points, mask = pad_embeddings([row for piece in pack for row in piece.points])  # (n, L, D), (n, L)
-        counts = torch.tensor([len(piece.points) for piece in pack])
-        owners = torch.repeat_interleave(torch.tensor([piece.owner for piece in pack]), counts).to(points.device)
-        points.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(scalar(points, mask, owners).sum(), points)
-        for piece, rows in zip(pack, torch.split(gradient, counts.tolist()), strict=True):
-            part = torch.linalg.vecdot(rows[:, : piece.points.shape[1]], piece.weights)  # (k, L)
+    for pack in _packs(build, lengths, budget, mixed):
+        points, mask, owners = _stacked(pack)
+
+        def gradient(rows: slice, p: Tensor = points, m: Tensor = mask, o: Tensor = owners) -> Tensor:
+            leaf = p[rows].requires_grad_(True)
+            return torch.autograd.grad(scalar(leaf, m[rows], o[rows]).sum(), leaf)[0]
+
+        rows = budget.run(gradient, len(points))  # (n, L, D)
+        start = 0
+        for piece in pack:
+            k, length = piece.points.shape[:2]
+            part = _collected(rows[start : start + k, :length], piece, collect)
+            start += k
             if not bool(part.isfinite().all()):
                 raise ValueError(
                     f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
                     "check the model's weights, or use a wider number type"
                 )
-            store = found[piece.owner]
-            assert store is not None
-            store[piece.first : piece.first + len(part)] = part
-            bar.update(int(piece.first + len(part) == len(store)))
+            known = found[piece.owner]
+            if known is None:
+                found[piece.owner] = part
+            else:
+                found[piece.owner] = torch.cat([known, part]) if collect == "points" else known + part
+            bar.update(int(piece.first == 0))
     bar.close()
-    return [c for c in found if c is not None]
+    return [f for f in found if f is not None]
+
+
+def _collected(gradient: Tensor, piece: _Piece, collect: str) -> Tensor:
+    """(k, L, D) gradients of a piece, times its weights, summed."""
+    if collect == "dimensions":
+        return torch.einsum("kld,kld->ld", gradient, piece.weights).double()
+    part = torch.linalg.vecdot(gradient, piece.weights)  # (k, L)
+    return part.double().sum(0) if collect == "tokens" else part
+
+
+def _stacked(pack: Sequence[_Piece]) -> tuple[Tensor, Tensor, Tensor]:
+    """Points of all pieces in one tensor (n, L, D), zeros behind the end, with mask (n, L) and owners (n,)."""
+    counts = torch.tensor([len(piece.points) for piece in pack])
+    width = max(piece.points.shape[1] for piece in pack)
+    first = pack[0].points
+    if len(pack) == 1:
+        points = first
+    else:
+        points = first.new_zeros(int(counts.sum()), width, first.shape[2])
+        start = 0
+        for piece in pack:
+            k, length = piece.points.shape[:2]
+            points[start : start + k, :length] = piece.points
+            start += k
+    lengths = torch.tensor([piece.points.shape[1] for piece in pack]).repeat_interleave(counts)
+    owners = torch.tensor([piece.owner for piece in pack]).repeat_interleave(counts)
+    return points, mask_of(lengths).to(first.device), owners.to(first.device)
 
 
 def _packs(
-    build: Callable[[int], LineIntegral],
-    lengths: Sequence[int],
-    token_budget: int,
-    internal_batch_size: int | None,
-    found: list[Tensor | None],
+    build: Callable[[int], Integral], lengths: Sequence[int], budget: Budget, mixed: bool
 ) -> Iterator[list[_Piece]]:
-    """Cut explicands, longest first, into packs that fit the budget; makes room for their results in ``found``."""
+    """Cut explicands, longest first, into packs that fit the budget."""
     pack: list[_Piece] = []
     room = 0
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         integral = build(i)
-        n = len(integral.points)
-        found[i] = integral.points.new_empty(n, lengths[i])
         first = 0
-        while first < n:
-            if room == 0:
+        while first < len(integral):
+            if room == 0 or (pack and not mixed and pack[0].points.shape[1] != lengths[i]):
                 if pack:
                     yield pack
                 pack = []
                 # The first explicand of a pack is its longest, so it fixes the width.
-                room = internal_batch_size or max(1, token_budget // lengths[i])
-            last = min(n, first + room)
-            pack.append(_Piece(i, first, integral.points[first:last], integral.weights[first:last]))
+                room = budget.fits(lengths[i])
+            last = min(len(integral), first + room)
+            pack.append(_Piece(i, first, *integral.block(first, last)))
             room -= last - first
             first = last
     if pack:

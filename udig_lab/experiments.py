@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +18,12 @@ import torch
 from tqdm import tqdm
 
 from udig_lab import metrics
-from udig_lab.attribution import Attribution
 from udig_lab.data import examples
 from udig_lab.explainer import explain
-from udig_lab.methods import METHODS
+from udig_lab.methods import METHODS, method
 from udig_lab.models import load
-from udig_lab.target import TextModel
+from udig_lab.textmodel import TextModel
 
-RANDOM = "random"  # the control: scores drawn from a normal distribution
 _CHUNK = 64  # examples between two steps of the progress bar
 _HERE = Path(__file__).parent
 
@@ -66,8 +64,7 @@ def run(cell: Cell, folder: Path, *, progress: bool = True) -> Path:
     Raises:
         ValueError: an unknown method, data set, profile or protocol.
     """
-    if cell.method not in (*METHODS, RANDOM):
-        raise ValueError(f"unknown method {cell.method!r}; choose one of {', '.join((*METHODS, RANDOM))}")
+    method(cell.method)
     target = folder / cell.dataset / cell.profile / f"{cell.name}.parquet"
     if target.exists() and target.with_suffix(".json").exists():
         return target
@@ -77,7 +74,7 @@ def run(cell: Cell, folder: Path, *, progress: bool = True) -> Path:
     chunks = range(0, len(data), _CHUNK)
     rows = pd.concat(
         [
-            _rows(cell, model, data.iloc[start : start + _CHUNK], start)
+            _rows(cell, model, data.iloc[start : start + _CHUNK])
             for start in tqdm(chunks, desc=cell.name, disable=not progress, unit="chunk")
         ],
         ignore_index=True,
@@ -115,30 +112,18 @@ def cards(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> 
     return [json.loads(file.read_text()) for file in sorted(place.glob("*.json"))]
 
 
-def random_scores(attributions: list[Attribution], seed: int) -> list[Attribution]:
-    """The same texts and targets with random scores for every token that is not special."""
-    generator = np.random.default_rng(seed)
-    return [
-        replace(a, method=RANDOM, scores=tuple(np.where(a.special, 0.0, generator.normal(size=len(a))).tolist()))
-        for a in attributions
-    ]
-
-
-def _rows(cell: Cell, model: TextModel, part: pd.DataFrame, start: int) -> pd.DataFrame:
+def _rows(cell: Cell, model: TextModel, part: pd.DataFrame) -> pd.DataFrame:
     settings = {"strategy": cell.strategy} if cell.strategy else {}
-    control = cell.method == RANDOM
     found = explain(
         model,
         part["text"].tolist(),
-        method="ig" if control else cell.method,
+        method=cell.method,
         baseline=cell.baseline,
         protocol=cell.protocol,
         max_length=cell.max_length,
         progress=False,
-        **({"n_steps": 1} if control else settings),
+        **settings,
     )
-    if control:
-        found = random_scores(found, cell.seed + start)
     judged = metrics.evaluate(model, found, top=cell.top, replacement="mask", protocol=cell.protocol)
     pad = metrics.log_odds(model, found, top=cell.top, replacement="pad", protocol=cell.protocol)
     return pd.DataFrame(
@@ -153,8 +138,8 @@ def _rows(cell: Cell, model: TextModel, part: pd.DataFrame, start: int) -> pd.Da
             "comprehensiveness": judged["comprehensiveness"].numpy(),
             "sufficiency": judged["sufficiency"].numpy(),
             "change": np.array([a.f_input - a.f_baseline for a in found], dtype=np.float32),
-            "delta": np.array([np.nan if control else a.delta for a in found], dtype=np.float32),
-            "evaluations": [0 if control else a.evaluations for a in found],
+            "delta": np.array([a.delta for a in found], dtype=np.float32),
+            "evaluations": [a.evaluations for a in found],
             "seconds": np.array([a.seconds for a in found], dtype=np.float32),
         }
     )
@@ -166,7 +151,7 @@ def _card(cell: Cell, model: TextModel, data: pd.DataFrame, seconds: float) -> d
     for name, tensor in sorted(model.model.state_dict().items()):
         weights.update(name.encode() + tensor.contiguous().numpy().tobytes())
     texts = "\n".join(data["id"].astype(str) + "\t" + data["text"])
-    defaults = METHODS[cell.method].defaults if cell.method in METHODS else {}
+    defaults = METHODS[cell.method].defaults
     return {
         "cell": asdict(cell),
         "settings": defaults | ({"strategy": cell.strategy} if cell.strategy else {}),

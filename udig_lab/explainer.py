@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -13,54 +14,67 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.baseline import as_baseline
-from udig_lab.engine import TOKEN_BUDGET, ScalarFunction, contributions
-from udig_lab.inputs import Encoding, encode, encode_ids
-from udig_lab.methods import METHODS, Explicands, Paths
-from udig_lab.paths import LineIntegral
+from udig_lab.batching import Budget
+from udig_lab.inputs import Encoding, Text, continued, encode, encode_ids
+from udig_lab.methods import Paths, Solution
+from udig_lab.methods import method as method_named
+from udig_lab.paths import Integral
+from udig_lab.problem import Problem
 from udig_lab.protocol import Protocol
 from udig_lab.protocol import protocol as as_protocol
-from udig_lab.target import Classifier, TextModel, as_text_model, left_as_found, logits_of, pad_embeddings
+from udig_lab.reader import Reader, read
+from udig_lab.target import Target, continuations, resolve
+from udig_lab.textmodel import TextModel, as_text_model, left_as_found
 
 
 @overload
-def explain(model: Any, texts: str, **keywords: Any) -> Attribution: ...
+def explain(model: Any, texts: Text, **keywords: Any) -> Attribution: ...
 @overload
-def explain(model: Any, texts: Sequence[str] | None = ..., **keywords: Any) -> list[Attribution]: ...
+def explain(model: Any, texts: Sequence[Text] | None = ..., **keywords: Any) -> list[Attribution]: ...
 
 
 def explain(
     model: Any,
-    texts: str | Sequence[str] | None = None,
+    texts: Text | Sequence[Text] | None = None,
     *,
     method: str = "ig",
-    baseline: str | int | Tensor = "mask",
-    target: int | str | Sequence[int | str] | None = None,
+    baseline: str | int | Tensor | None = None,
+    target: Any = None,
+    output: str | None = None,
     tokenizer: Any | None = None,
     input_ids: Any | None = None,
     special_ids: Sequence[int] | None = None,
     max_length: int | None = None,
     protocol: str | Protocol = "corrected",
+    precision: str = "float32",
     internal_batch_size: int | None = None,
     progress: bool | None = None,
     **settings: Any,
 ) -> Attribution | list[Attribution]:
-    """Explain what a classifier says of one text or many.
+    """Explain what a model says of one text or many.
 
     Args:
-        model: what ``udig_lab.load`` returns, or a Hugging Face sequence classifier with ``tokenizer=``. It is left
-            as it was found.
-        texts: one text, or several (they are batched together).
+        model: what ``udig_lab.load`` returns, a Hugging Face model with ``tokenizer=``, or a torch module with an
+            embedding layer. It is left as it was found.
+        texts: one text or (question, context), or several (they are batched together).
         method: a name in ``udig_lab.methods.METHODS``.
-        baseline: "pad", "mask", "unk", "zero", "mean", a token, a token id, or a tensor (D,) or (L, D). Special
-            tokens keep their value on the baseline.
-        target: class index or label, one for all texts or one each; None explains the class predicted for the input,
-            fixed along the path. Its logit is explained, not its probability.
+        baseline: "pad", "mask", "unk", "zero", "mean", a token, a token id, or a tensor (D,) or (L, D); None takes
+            the first of mask, pad and end-of-text that the tokenizer has. Special tokens keep their value on it.
+        target: one for all texts or one each; None explains what the model predicts for the input. A classifier
+            takes a class index or label, a span model an answer from the context or (start, end) token positions, a
+            causal language model the text that continues the prompt. It is fixed along the path.
+        output: which number of the target F is; None takes the first of
+            "logit" (classifier), or "log_odds" log p / (1 - p);
+            "joint" (span), the sum of start and end logit, or one of them, "start", "end";
+            "log_prob" (causal), of the whole continuation, or the sum of its "logit"s.
         tokenizer: needed with a bare model and texts.
         input_ids: token ids instead of texts: a list or 1-D tensor, or several of them.
         special_ids: with ``input_ids``, the ids that are not explained; None asks the tokenizer.
         max_length: cut texts at this many tokens; None makes longer ones than the model reads an error.
         protocol: "corrected", or "as_published" (embedding block twice, largest logit at every point).
-        internal_batch_size: points per forward and backward pass; None chooses by tokens.
+        precision: "float32" for the model as it is; "bfloat16" multiplies matrices of gradient passes in bfloat16.
+        internal_batch_size: points per forward and backward pass; None chooses by tokens, and halves when memory
+            runs out.
         progress: show a bar; None shows it for long work in a terminal.
         settings: the method's own, such as ``n_steps``; see its entry in ``METHODS``.
 
@@ -72,16 +86,26 @@ def explain(
     """
     text_model = as_text_model(model, tokenizer)
     encodings, single = _encodings(text_model, texts, input_ids, special_ids, max_length)
-    results, _ = _run(
-        text_model,
-        encodings,
-        method=method,
-        baseline=baseline,
-        target=target,
-        rules=as_protocol(protocol),
-        internal_batch_size=internal_batch_size,
-        progress=len(encodings) > 16 and sys.stderr.isatty() if progress is None else progress,
-        settings=settings,
+    with left_as_found(text_model.model):
+        begin = time.perf_counter()
+        problem, at_input = _problem(
+            text_model,
+            encodings,
+            baseline=baseline,
+            target=target,
+            output=output,
+            rules=as_protocol(protocol),
+            precision=precision,
+            budget=Budget(rows=internal_batch_size),
+            progress=len(encodings) > 16 and sys.stderr.isatty() if progress is None else progress,
+        )
+        chosen = method_named(method).settings(method, settings)
+        made = method_named(method).build(problem, **chosen)
+        solution = _followed(problem, made) if isinstance(made, Paths) else made
+        at_baseline = _at_baseline(problem, made)
+        seconds = (time.perf_counter() - begin) / len(encodings)
+    results = _attributions(
+        problem, solution, made, at_input, at_baseline, method, chosen, as_protocol(protocol).name, seconds
     )
     return results[0] if single else results
 
@@ -102,99 +126,198 @@ class Trace:
     attribution: Attribution
     explicand: Tensor
     baseline: Tensor
-    integral: LineIntegral
+    integral: Any
     contributions: Tensor
     f: Tensor
 
 
-def trace(model: Any, text: str, *, method: str = "ig", tokenizer: Any | None = None, **keywords: Any) -> Trace:
-    """Explain one text and keep the path; arguments as for ``explain``."""
+def trace(
+    model: Any,
+    text: Text,
+    *,
+    method: str = "ig",
+    baseline: str | int | Tensor | None = None,
+    target: Any = None,
+    output: str | None = None,
+    tokenizer: Any | None = None,
+    protocol: str | Protocol = "corrected",
+    **settings: Any,
+) -> Trace:
+    """Explain one text and keep the path; arguments as for ``explain``.
+
+    Raises:
+        ValueError: a method that follows no path (see ``explain`` for the rest).
+    """
     text_model = as_text_model(model, tokenizer)
     encodings, _ = _encodings(text_model, text, None, None, None)
-    options: dict[str, Any] = {"baseline": "mask", "target": None, "internal_batch_size": None, "progress": False}
-    options |= {name: keywords.pop(name) for name in list(keywords) if name in options}
-    rules = as_protocol(keywords.pop("protocol", "corrected"))
-    (attribution,), run = _run(text_model, encodings, method=method, rules=rules, settings=keywords, **options)
-    integral = run.paths.integral(0)
-    with left_as_found(text_model.model), torch.no_grad():
-        points, mask = pad_embeddings(list(integral.points))
-        f = run.scalar(points, mask, torch.zeros(len(points), dtype=torch.int64, device=points.device))
-    return Trace(attribution, *run.explicands.ends(0), integral, run.parts[0], f)
+    rules = as_protocol(protocol)
+    with left_as_found(text_model.model):
+        begin = time.perf_counter()
+        problem, at_input = _problem(
+            text_model,
+            encodings,
+            baseline=baseline,
+            target=target,
+            output=output,
+            rules=rules,
+            precision="float32",
+            budget=Budget(),
+            progress=False,
+        )
+        chosen = method_named(method).settings(method, settings)
+        made = method_named(method).build(problem, **chosen)
+        if not isinstance(made, Paths):
+            hint = '; pass rule="gauss_legendre"' if "rule" in chosen else ""
+            raise ValueError(f"{method} follows no path with these settings, so there is nothing to trace{hint}")
+        integral: Any = made.integral(0)
+        (part,) = problem.integrate(lambda _: integral, "points")
+        f = problem.values(lambda k: integral.block(k, k + 1)[0][0], [0] * len(integral))
+        at_baseline = _at_baseline(problem, made)
+        solution = Solution([part.double().sum(0)], [len(part)])
+        seconds = time.perf_counter() - begin
+    (attribution,) = _attributions(problem, solution, made, at_input, at_baseline, method, chosen, rules.name, seconds)
+    return Trace(attribution, *problem.ends(0), integral, part, f)
 
 
-@dataclass(frozen=True)
-class _Internals:
-    """What ``trace`` needs beyond the attributions."""
-
-    scalar: ScalarFunction
-    explicands: Explicands
-    paths: Paths
-    parts: list[Tensor]
-
-
-def _run(
-    text_model: TextModel,
+def _problem(
+    model: TextModel,
     encodings: Sequence[Encoding],
     *,
-    method: str,
     baseline: Any,
     target: Any,
+    output: str | None,
     rules: Protocol,
-    internal_batch_size: int | None,
+    precision: str,
+    budget: Budget,
     progress: bool,
+) -> tuple[Problem, Tensor]:
+    """The problem, and F (N,) at the input: the target needs the prediction first."""
+    start = as_baseline(baseline, model)
+    if model.task == "causal":
+        encodings, ids = _continued(model, encodings, target, budget)
+        reader = Reader(model, encodings, keep=max(len(row) for row in ids), precision=precision)
+        outputs = _read(model, encodings, reader, budget)
+        goal = continuations(ids, output, model, outputs)
+    else:
+        reader = Reader(model, encodings, embed_twice=rules.embed_twice, precision=precision)
+        outputs = _read(model, encodings, reader, budget)
+        goal = resolve(target, output, model, encodings, outputs, moving=rules.moving_target)
+    everyone = torch.arange(len(encodings), device=outputs[0].device)
+    at_input = torch.cat([goal(o[None], n[None]) for o, n in zip(outputs, everyone, strict=True)])
+    for number, value in enumerate(at_input.tolist()):
+        if not math.isfinite(value):
+            raise ValueError(
+                f"F of text {number} is not finite ({value}): check the model's weights, or use a wider number type"
+            )
+    return Problem(model, encodings, start, reader, goal, budget, progress), at_input
+
+
+def _read(model: TextModel, encodings: Sequence[Encoding], reader: Reader, budget: Budget) -> list[Tensor]:
+    table = model.table
+    return read(
+        reader,
+        lambda i: table[encodings[i].input_ids.to(table.device)],
+        range(len(encodings)),
+        [len(e) for e in encodings],
+        budget,
+    )
+
+
+def _continued(
+    model: TextModel, encodings: Sequence[Encoding], target: Any, budget: Budget
+) -> tuple[list[Encoding], list[list[int]]]:
+    """Prompts with all but the last token of what continues them, and the continuations' ids."""
+    wishes = [target] * len(encodings) if target is None or isinstance(target, str) else list(target)
+    if len(wishes) != len(encodings):
+        raise ValueError(f"{len(wishes)} targets were given for {len(encodings)} texts; pass one, or one for each")
+    ids: list[list[int]] = []
+    next_ids: list[int] | None = None
+    for number, wish in enumerate(wishes):
+        if wish is None:
+            if next_ids is None:
+                next_ids = [int(o[-1].argmax()) for o in _read(model, encodings, Reader(model, encodings), budget)]
+            ids.append([next_ids[number]])
+        elif not isinstance(wish, str) or model.tokenizer is None:
+            raise ValueError(f"unknown target {wish!r}: a language model explains the text that continues the prompt")
+        else:
+            ids.append(model.tokenizer(wish, add_special_tokens=False)["input_ids"])
+            if not ids[-1]:
+                raise ValueError(f"the continuation {wish!r} has no tokens; pass at least one word")
+    longer = [continued(e, row[:-1], model.tokenizer) for e, row in zip(encodings, ids, strict=True)]
+    for number, e in enumerate(longer):
+        if model.limit is not None and len(e) > model.limit:
+            raise ValueError(
+                f"text {number} with its continuation has {len(e)} tokens but the model reads at most {model.limit}; "
+                "shorten one of them"
+            )
+    return longer, ids
+
+
+def _followed(problem: Problem, paths: Paths) -> Solution:
+    """Let the engine evaluate every path."""
+    sizes = [0] * len(problem)
+
+    def build(i: int) -> Integral:
+        integral = paths.integral(i)
+        sizes[i] = len(integral)
+        return integral
+
+    return Solution(problem.integrate(build, "tokens"), sizes)
+
+
+def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
+    """F(x') of every text, or the mean of F over the points where its paths begin."""
+    n = len(problem)
+    if not isinstance(made, Paths) or made.starts is None:
+        return problem.values(lambda i: problem.ends(i)[1], range(n)).tolist()  # type: ignore[no-any-return]
+    means = []
+    for i in range(n):  # one text at a time: IG2 finds its start by walking there
+        points = made.starts(i)  # (R, L, D)
+        means.append(float(problem.values(lambda r, points=points: points[r], [i] * len(points)).mean()))  # type: ignore[misc]
+    return means
+
+
+def _attributions(
+    problem: Problem,
+    solution: Solution,
+    made: Paths | Solution,
+    at_input: Tensor,
+    at_baseline: Sequence[float],
+    method: str,
     settings: dict[str, Any],
-) -> tuple[list[Attribution], _Internals]:
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
-    chosen = METHODS[method].settings(method, settings)
-    begin = time.perf_counter()
-    with left_as_found(text_model.model):
-        explicands = Explicands(text_model, encodings, as_baseline(baseline, text_model))
-        classifier = Classifier(text_model.model, embed_twice=rules.embed_twice)
-        lengths = [len(e) for e in encodings]
-        at_input = logits_of(classifier, lengths, lambda i: explicands.ends(i)[0], TOKEN_BUDGET)  # (N, C)
-        at_baseline = logits_of(classifier, lengths, lambda i: explicands.ends(i)[1], TOKEN_BUDGET)
-        targets = _targets(target, at_input, text_model)  # (N,)
-
-        def chosen_logit(logits: Tensor, owners: Tensor) -> Tensor:
-            if rules.moving_target:
-                return logits.max(1).values
-            return logits.gather(1, targets[owners, None])[:, 0]
-
-        def scalar(points: Tensor, mask: Tensor, owners: Tensor) -> Tensor:
-            return chosen_logit(classifier(points, mask), owners)
-
-        paths = METHODS[method].build(explicands, **chosen)
-        parts = contributions(
-            scalar, paths.integral, lengths, internal_batch_size=internal_batch_size, progress=progress
-        )
-        everyone = torch.arange(len(encodings), device=at_input.device)
-        f_input, f_baseline = (chosen_logit(logits, everyone).tolist() for logits in (at_input, at_baseline))
-        probability = at_input.softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
-    seconds = (time.perf_counter() - begin) / len(encodings)
-    results = [
+    protocol: str,
+    seconds: float,
+) -> list[Attribution]:
+    goal: Target = problem.target
+    anchors = made.anchors if isinstance(made, Paths) else None
+    own_start = isinstance(made, Paths) and made.starts is not None
+    return [
         Attribution(
             tokens=e.tokens,
+            pieces=e.pieces,
             input_ids=tuple(e.input_ids.tolist()),
             word_ids=e.word_ids,
-            scores=tuple(parts[i].double().sum(0).tolist()),
+            scores=tuple(solution.scores[i].double().tolist()),
             special=tuple(e.special.tolist()),
-            target=int(targets[i]),
-            target_name=text_model.class_name(int(targets[i])),
-            probability=probability[i],
-            f_input=f_input[i],
-            f_baseline=f_baseline[i],
+            target=goal.of(i),
+            target_name=goal.names[i],
+            output=goal.kind,
+            probability=goal.probabilities[i],
+            f_input=float(at_input[i]),
+            f_baseline=at_baseline[i],
             method=method,
-            baseline=explicands.baseline.name,
-            protocol=rules.name,
-            settings=chosen,
-            anchors=paths.anchors(i) if paths.anchors is not None else None,
-            evaluations=len(parts[i]),
+            baseline=method if own_start else problem.baseline.name,
+            protocol=protocol,
+            settings=settings,
+            anchors=anchors(i) if anchors is not None else None,
+            total=None if solution.totals is None else solution.totals[i],
+            groups=None if solution.groups is None else solution.groups[i],
+            evaluations=solution.evaluations[i],
+            forwards=0 if solution.forwards is None else solution.forwards[i],
             seconds=seconds,
         )
-        for i, e in enumerate(encodings)
+        for i, e in enumerate(problem.encodings)
     ]
-    return results, _Internals(scalar, explicands, paths, parts)
 
 
 def _encodings(
@@ -215,27 +338,9 @@ def _encodings(
         return encodings, single
     if model.tokenizer is None:
         raise ValueError("texts need a tokenizer: pass tokenizer=…, or input_ids=… with special_ids=…")
-    single = isinstance(texts, str)
+    single = isinstance(texts, (str, tuple))
     listed = [texts] if single else list(texts)
     if not listed:
         raise ValueError("the list of texts is empty; pass at least one text")
     limit = max_length if max_length is not None else model.limit
     return encode(listed, model.tokenizer, limit=limit, truncate=max_length is not None), single
-
-
-def _targets(target: Any, logits: Tensor, model: TextModel) -> Tensor:
-    """Class index (N,) for every text."""
-    n, classes = logits.shape
-    if target is None:
-        return logits.argmax(-1)
-    listed = [target] * n if isinstance(target, (int, str)) else list(target)
-    if len(listed) != n:
-        raise ValueError(f"{len(listed)} targets were given for {n} texts; pass one, or one for each")
-    names = {model.class_name(c): c for c in range(classes)}
-    indices = [names.get(t, -1) if isinstance(t, str) else t for t in listed]
-    for given, index in zip(listed, indices, strict=True):
-        if not 0 <= index < classes:
-            raise ValueError(
-                f"unknown target {given!r}; this model has the classes {', '.join(names)} (0 to {classes - 1})"
-            )
-    return torch.tensor(indices, device=logits.device)

@@ -1,13 +1,15 @@
-"""Texts and token ids -> encodings: what a model reads, and what may be explained in it."""
+"""Texts, pairs of texts and token ids -> encodings: what a model reads, and what may be explained in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+Text = str | tuple[str, str]  # a text, or a question with its context
 
 
 @dataclass(frozen=True)
@@ -18,46 +20,57 @@ class Encoding:
         input_ids: (L,) int64, row numbers in the embedding table.
         special: (L,) bool; these tokens keep their value on every baseline.
         tokens: L strings, as the tokenizer writes them.
+        pieces: L strings, the part of the text each token stands for.
         word_ids: L numbers, the word each token belongs to; None for special tokens.
+        sequence_ids: L numbers, 0 for the text or question, 1 for the context; None for special tokens.
+        token_types: (L,) int64 for models that read them, else None.
     """
 
     input_ids: Tensor
     special: Tensor
     tokens: tuple[str, ...]
+    pieces: tuple[str, ...]
     word_ids: tuple[int | None, ...]
+    sequence_ids: tuple[int | None, ...]
+    token_types: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
 
-def encode(texts: Sequence[str], tokenizer: Any, *, limit: int | None, truncate: bool) -> list[Encoding]:
+def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate: bool) -> list[Encoding]:
     """Tokenise texts one by one (no padding: the engine pads batches itself).
 
     Args:
-        texts: the texts.
+        texts: the texts, or pairs (question, context).
         tokenizer: a Hugging Face tokenizer.
         limit: the longest sequence the model reads, in tokens; None where the model names none.
-        truncate: cut longer texts at ``limit``; otherwise they are an error.
+        truncate: cut longer texts at ``limit`` (of a pair, the context); otherwise they are an error.
 
     Raises:
-        TypeError: an entry is not a string.
+        TypeError: an entry is neither a string nor a pair of strings.
         ValueError: a text is empty, has nothing but special tokens, or is too long.
     """
     encodings = []
     for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text {number} is a {type(text).__name__}; pass strings, or input_ids=… for token ids")
-        if not text.strip():
+        parts = text if isinstance(text, tuple) else (text,)
+        if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
+            raise TypeError(
+                f"text {number} is a {type(text).__name__}; pass strings, pairs (question, context), "
+                "or input_ids=… for token ids"
+            )
+        if not all(part.strip() for part in parts):
             raise ValueError(f"text {number} is empty; pass at least one word")
-        coded = tokenizer(text, truncation=truncate and limit is not None, max_length=limit if truncate else None)
-        ids = coded["input_ids"]
-        if limit is not None and len(ids) > limit:
+        how = ("only_second" if len(parts) == 2 else True) if truncate and limit is not None else False
+        coded = tokenizer(
+            *parts, truncation=how, max_length=limit if how else None, return_offsets_mapping=tokenizer.is_fast
+        )
+        if limit is not None and len(coded["input_ids"]) > limit:
             raise ValueError(
-                f"text {number} has {len(ids)} tokens but the model reads at most {limit}; "
+                f"text {number} has {len(coded['input_ids'])} tokens but the model reads at most {limit}; "
                 f"shorten it or pass max_length={limit} to cut it"
             )
-        word_ids = tuple(coded.word_ids()) if tokenizer.is_fast else _one_word_each(ids, tokenizer.all_special_ids)
-        encodings.append(_encoding(ids, tokenizer.all_special_ids, tokenizer, word_ids, f"text {number}"))
+        encodings.append(_from_tokenizer(coded, parts, tokenizer, f"text {number}"))
     return encodings
 
 
@@ -75,37 +88,119 @@ def encode_ids(input_ids: Any, *, special_ids: Sequence[int] | None, tokenizer: 
     if special_ids is None:
         if tokenizer is None:
             raise ValueError("a model without a tokenizer needs special_ids=[…] (an empty list if there are none)")
-        special_ids = tokenizer.all_special_ids
+        special_ids = _scaffolding(tokenizer)
     rows = input_ids.tolist() if isinstance(input_ids, Tensor) else [_plain(row) for row in input_ids]
     if rows and isinstance(rows[0], int):
         rows = [rows]
     if not rows:
         raise ValueError("input_ids is empty; pass at least one sequence of token ids")
-    return [
-        _encoding(row, special_ids, tokenizer, _one_word_each(row, special_ids), f"sequence {number}")
-        for number, row in enumerate(rows)
-    ]
+    encodings = []
+    for number, ids in enumerate(rows):
+        tokens = tokenizer.convert_ids_to_tokens(ids) if tokenizer is not None else [str(i) for i in ids]
+        special = [i in special_ids for i in ids]
+        words = [None if fixed else position for position, fixed in enumerate(special)]
+        sequence = [None if fixed else 0 for fixed in special]
+        encodings.append(_checked(ids, special, tokens, tokens, words, sequence, None, f"sequence {number}"))
+    return encodings
+
+
+def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encoding:
+    """The encoding with tokens behind it that are read but not explained: the words a language model has said."""
+    n = len(ids)
+    tokens = tuple(tokenizer.convert_ids_to_tokens(list(ids))) if n else ()
+    return replace(
+        encoding,
+        input_ids=torch.cat([encoding.input_ids, torch.tensor(ids, dtype=torch.int64)]),
+        special=torch.cat([encoding.special, torch.ones(n, dtype=torch.bool)]),
+        tokens=encoding.tokens + tokens,
+        pieces=encoding.pieces + tokens,
+        word_ids=encoding.word_ids + (None,) * n,
+        sequence_ids=encoding.sequence_ids + (None,) * n,
+        token_types=None,
+    )
 
 
 def _plain(row: Any) -> Any:
     return row.tolist() if hasattr(row, "tolist") else row
 
 
-def _one_word_each(ids: Sequence[int], special_ids: Sequence[int]) -> tuple[int | None, ...]:
-    return tuple(None if i in special_ids else position for position, i in enumerate(ids))
+def _scaffolding(tokenizer: Any) -> set[int]:
+    """Special ids, without [UNK]: an unknown word is a word of the text."""
+    return set(tokenizer.all_special_ids) - {getattr(tokenizer, "unk_token_id", None)}
 
 
-def _encoding(
+def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str) -> Encoding:
+    ids = coded["input_ids"]
+    tokens = tokenizer.convert_ids_to_tokens(ids)
+    types = coded.get("token_type_ids")
+    scaffolding = _scaffolding(tokenizer)
+    if not tokenizer.is_fast:  # knows no offsets: every token is its own word
+        special = [i in scaffolding for i in ids]
+        words = [None if fixed else position for position, fixed in enumerate(special)]
+        return _checked(ids, special, tokens, tokens, words, [None if s else 0 for s in special], types, name)
+    sequence = coded.sequence_ids()
+    special = [s is None or i in scaffolding for i, s in zip(ids, sequence, strict=True)]
+    offsets = coded["offset_mapping"]
+    pieces = []
+    end = 0
+    for token, s, (a, b) in zip(tokens, sequence, offsets, strict=True):
+        if s is None:
+            pieces.append(token)
+            end = 0
+        else:  # several tokens can stand for one character (bytes of an emoji): the first of them gets it
+            pieces.append(parts[s][max(a, end) : b])
+            end = max(b, end)
+    words = _word_ids(coded.word_ids(), special, sequence, offsets, parts)
+    return _checked(ids, special, tokens, pieces, words, sequence, types, name)
+
+
+def _word_ids(
+    given: Sequence[int | None],
+    special: Sequence[bool],
+    sequence: Sequence[int | None],
+    offsets: Sequence[tuple[int, int]],
+    parts: Sequence[str],
+) -> list[int | None]:
+    """Number the words of all parts through.
+
+    A tokenizer that cuts the text into words first knows them; one that does not calls the whole text one word, and
+    then a word begins where the text has white space before a token.
+    """
+    cuts = len({(s, w) for s, w, fixed in zip(sequence, given, special, strict=True) if not fixed}) > len(parts)
+    numbers: list[int | None] = []
+    last: Any = None
+    count = -1
+    for s, w, fixed, (a, _) in zip(sequence, given, special, offsets, strict=True):
+        if fixed or s is None:
+            numbers.append(None)
+            last = None
+            continue
+        text = parts[s]
+        begins = (s, w) != last if cuts else last is None or text[a : a + 1].isspace() or text[a - 1 : a].isspace()
+        count += begins
+        last = (s, w)
+        numbers.append(count)
+    return numbers
+
+
+def _checked(
     ids: Sequence[int],
-    special_ids: Sequence[int],
-    tokenizer: Any | None,
-    word_ids: tuple[int | None, ...],
+    special: Sequence[bool],
+    tokens: Sequence[str],
+    pieces: Sequence[str],
+    words: Sequence[int | None],
+    sequence: Sequence[int | None],
+    types: Sequence[int] | None,
     name: str,
 ) -> Encoding:
-    # An unknown word is read as [UNK]; that is a word of the text, not scaffolding around it.
-    unknown = getattr(tokenizer, "unk_token_id", None)
-    special = torch.tensor([i in special_ids and i != unknown for i in ids], dtype=torch.bool)  # (L,)
-    if bool(special.all()):
+    if all(special):
         raise ValueError(f"{name} has no token to explain: it is empty or holds special tokens only")
-    tokens = tokenizer.convert_ids_to_tokens(list(ids)) if tokenizer is not None else [str(i) for i in ids]
-    return Encoding(torch.tensor(ids, dtype=torch.int64), special, tuple(tokens), word_ids)
+    return Encoding(
+        torch.tensor(ids, dtype=torch.int64),
+        torch.tensor(special, dtype=torch.bool),
+        tuple(tokens),
+        tuple(pieces),
+        tuple(None if fixed else w for w, fixed in zip(words, special, strict=True)),
+        tuple(sequence),
+        None if types is None else torch.tensor(types, dtype=torch.int64),
+    )

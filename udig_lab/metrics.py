@@ -16,10 +16,12 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.baseline import as_baseline
-from udig_lab.engine import TOKEN_BUDGET
+from udig_lab.batching import Budget
+from udig_lab.inputs import Encoding
 from udig_lab.protocol import Protocol
 from udig_lab.protocol import protocol as as_protocol
-from udig_lab.target import Classifier, TextModel, as_text_model, left_as_found, logits_of
+from udig_lab.reader import Reader, read
+from udig_lab.textmodel import TextModel, as_text_model, left_as_found
 
 
 def selected(attribution: Attribution, top: float, rules: Protocol) -> Tensor:
@@ -150,17 +152,35 @@ def _log_probabilities(
     if not 0 < top <= 1:
         raise ValueError(f"top={top} is not a share of the tokens; pass a number above 0 and at most 1")
     text_model: TextModel = as_text_model(model, None)
+    if text_model.task != "classification":
+        raise TypeError(f"{text_model.name} is a {text_model.task} model; the metrics judge sequence classifiers")
     rules = as_protocol(protocol)
     chosen = [selected(a, top, rules) for a in attributions]
     ids = [torch.tensor(a.input_ids) for a in attributions]
     for change in changes:
         ids += [change(a, c) for a, c in zip(attributions, chosen, strict=True)]
     with left_as_found(text_model.model):
-        classifier = Classifier(text_model.model, embed_twice=rules.embed_twice)
         table = text_model.table
-        logits = logits_of(classifier, [len(i) for i in ids], lambda i: table[ids[i].to(table.device)], TOKEN_BUDGET)
+        encodings = [_bare(i) for i in ids]
+        reader = Reader(text_model, encodings, embed_twice=rules.embed_twice)
+        rows = read(
+            reader,
+            lambda r: table[ids[r].to(table.device)],
+            range(len(ids)),
+            [len(i) for i in ids],
+            Budget(),
+        )
+        logits = torch.stack(rows)  # (N (1 + changes), C)
     n = len(attributions)
     # The published code judges the class its own forward pass predicts; otherwise it is the class that was explained.
     targets = logits[:n].argmax(-1) if rules.moving_target else torch.tensor([a.target for a in attributions])
     target = targets.to(logits.device).repeat(1 + len(changes))[:, None]
     return torch.split(logits.log_softmax(-1).gather(1, target)[:, 0].cpu(), n)
+
+
+def _bare(ids: Tensor) -> Encoding:
+    """Token ids that are only read."""
+    nothing = ("",) * len(ids)
+    return Encoding(
+        ids, torch.zeros(len(ids), dtype=torch.bool), nothing, nothing, (None,) * len(ids), (0,) * len(ids)
+    )

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from udig_lab.target import TextModel
+from udig_lab.textmodel import TextModel
 
 ASSETS = Path(__file__).parent / "assets"
 PROFILES = ("mini", "lab", "paper")

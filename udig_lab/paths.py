@@ -11,20 +11,20 @@ a ``LineIntegral``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from udig_lab.quadrature import polyline_rule, segment_rule
-from udig_lab.vocabulary import Vocabulary
 
-STRATEGIES = ("greedy", "maxcount")
-CANDIDATES = ("all", "words")
-BASELINE_ANCHOR = -1  # stands for the baseline in a list of anchors, when no candidate row was left
 
-# Tokens whose anchors are chosen together: 16 x 50 candidates x 384 numbers is 1.2 MB, which stays in cache.
-_BLOCK = 16
+class Integral(Protocol):
+    """What the engine needs: K points with weights, block by block, so that they need not exist all at once."""
+
+    def __len__(self) -> int: ...
+    def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Points and weights (last - first, L, D)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,56 @@ class LineIntegral:
 
     points: Tensor
     weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Points and weights (last - first, L, D)."""
+        return self.points[first:last], self.weights[first:last]
+
+
+@dataclass(frozen=True)
+class OneAtATime:
+    """Paths on which one token moves while the others stay at the explicand: T paths of k points, one after another.
+
+    All of it at once would be T k L D numbers: five gigabytes for 256 tokens and 50 nodes. Only the moving rows are
+    held; blocks are filled when they are due.
+
+    Attributes:
+        explicand: (L, D).
+        tokens: (T,) positions that move, in order.
+        rows: (T, k, D) where the moving row stands.
+        steps: (T, k, D) its weights.
+    """
+
+    explicand: Tensor
+    tokens: Tensor
+    rows: Tensor
+    steps: Tensor
+
+    def __len__(self) -> int:
+        return self.rows.shape[0] * self.rows.shape[1]
+
+    def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Points and weights (last - first, L, D); weights are zero but for the moving row."""
+        index = torch.arange(last - first, device=self.tokens.device)
+        moving = self.tokens[(first + index) // self.rows.shape[1]]
+        points = self.explicand.repeat(last - first, 1, 1)
+        points[index, moving] = self.rows.flatten(0, 1)[first:last]
+        weights = torch.zeros_like(points)
+        weights[index, moving] = self.steps.flatten(0, 1)[first:last]
+        return points, weights
+
+    @property
+    def points(self) -> Tensor:
+        """(K, L, D), all of them: for one short text."""
+        return self.block(0, len(self))[0]
+
+    @property
+    def weights(self) -> Tensor:
+        """(K, L, D), all of them: for one short text."""
+        return self.block(0, len(self))[1]
 
 
 def straight(explicand: Tensor, baseline: Tensor, *, n_steps: int, rule: str) -> LineIntegral:
@@ -64,6 +114,55 @@ def polyline(vertices: Tensor, *, rule: str) -> LineIntegral:
         ValueError: unknown rule.
     """
     return LineIntegral(*polyline_rule(rule, vertices))
+
+
+def one_at_a_time(explicand: Tensor, tokens: Tensor, vertices: Tensor, *, rule: str) -> OneAtATime:
+    """Each token on its own polyline (P, T, D), baseline first, the others in place (Enguehard 2023, §4.1).
+
+    Args:
+        explicand: (L, D).
+        tokens: (T,) positions of the tokens that move.
+        vertices: (P, T, D) the corners of each token's path.
+        rule: one of ``quadrature.POLYLINE_RULES``.
+
+    Raises:
+        ValueError: unknown rule.
+    """
+    points, weights = polyline_rule(rule, vertices)  # (k, T, D) each
+    return OneAtATime(explicand, tokens, points.transpose(0, 1), weights.transpose(0, 1))
+
+
+def segments(explicand: Tensor, baseline: Tensor, tokens: Tensor, *, n_steps: int, rule: str) -> OneAtATime:
+    """Each token on the straight line from its baseline, the others in place: SIG (Enguehard 2023, eq. 5).
+
+    Args:
+        explicand: (L, D).
+        baseline: (L, D).
+        tokens: (T,) positions of the tokens that move.
+        n_steps: nodes a token.
+        rule: one of ``quadrature.SEGMENT_RULES``.
+
+    Raises:
+        ValueError: unknown rule or too few nodes.
+    """
+    nodes, weights = (q.to(explicand)[:, None] for q in segment_rule(rule, n_steps))  # (k, 1)
+    start = baseline[tokens][:, None]  # (T, 1, D)
+    difference = explicand[tokens][:, None] - start  # (T, 1, D)
+    return OneAtATime(explicand, tokens, start + nodes * difference, weights * difference)
+
+
+def scattered(explicand: Tensor, baselines: Tensor, nodes: Tensor, noise: Tensor | None = None) -> LineIntegral:
+    """Points drawn on lines to several baselines: a Monte Carlo sum (Erion et al. 2021, eq. 3).
+
+    Args:
+        explicand: (L, D).
+        baselines: (K, L, D) the baseline of every point.
+        nodes: (K,) its position t between baseline and explicand.
+        noise: (K, L, D) added to the explicand of every point; None for none.
+    """
+    end = explicand if noise is None else explicand + noise
+    difference = end - baselines
+    return LineIntegral(baselines + nodes[:, None, None] * difference, difference / len(nodes))
 
 
 def monotone(anchors: Tensor, baseline: Tensor) -> Tensor:
@@ -97,149 +196,3 @@ def upscale(vertices: Tensor, factor: int) -> Tensor:
         finer[:, 1::2] = (vertices[:, 1:] + vertices[:, :-1]) / 2
         vertices = finer
     return vertices
-
-
-def udig_anchors(
-    vocabulary: Vocabulary,
-    token_ids: Tensor,
-    baseline: Tensor,
-    *,
-    baseline_ids: Tensor | None = None,
-    n_steps: int,
-    n_neighbors: int,
-    strategy: str,
-    candidates: str = "all",
-) -> Tensor:
-    """Anchor words of UDIG: near evenly spaced points of the straight line (Sinha Roy & Kundu 2024, §3).
-
-    The m points are visited from the word to the baseline. At each, the nearest ``n_neighbors`` rows compete, without
-    those already used and without the baseline's own row.
-
-    Args:
-        vocabulary: the embedding table.
-        token_ids: (T,) the words.
-        baseline: (T, D) where each path ends, or (1, D) for all.
-        baseline_ids: (T,) rows that are baselines and therefore no candidates; None when the baseline is no row.
-        n_steps: m, the number of interpolation points.
-        n_neighbors: candidates per point.
-        strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
-        candidates: "all" rows, or "words" (no special, unused or non-Latin rows).
-
-    Returns:
-        (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
-
-    Raises:
-        ValueError: an unknown strategy or kind of candidates, a number below 1, or too small a vocabulary.
-    """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"unknown strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
-    if candidates not in CANDIDATES:
-        raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
-    if n_steps < 1 or n_neighbors < 1:
-        raise ValueError(f"n_steps and n_neighbors must be at least 1, not {n_steps} and {n_neighbors}")
-    positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
-    allowed = vocabulary.words if candidates == "words" else None
-    table = vocabulary.table
-    near = vocabulary.nearest_on_segments(baseline, table[token_ids], positions, n_neighbors, allowed)  # (T, m, k)
-    barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
-    ends = baseline.expand(len(token_ids), -1)  # (T, D)
-    found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
-    for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
-        block = slice(a, a + _BLOCK)
-        found[block] = _choose(table, token_ids[block], ends[block], near[block], barred[block], strategy)
-    return found
-
-
-def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: Tensor, strategy: str) -> Tensor:
-    """Walk from word to baseline, taking the best candidate at every step; shapes (b,), (b, D), (b, m, k), (b, *)."""
-    m = near.shape[1]
-    cost_of = _greedy_cost if strategy == "greedy" else _maxcount_cost
-    chosen = [ids]
-    current = table[ids]  # (b, D)
-    for step in range(m):  # sequential by definition: candidates compete with respect to the last anchor
-        rows = near[:, step]  # (b, k)
-        cost = cost_of(embedding(rows, table), current, baseline, m)  # (b, k)
-        used = (rows[:, :, None] == barred[:, None, :]).any(-1)
-        cost = cost.masked_fill(used, torch.inf)
-        best, index = cost.min(-1)
-        none_left = best.isinf()  # (b,)
-        anchor = rows.gather(1, index[:, None])[:, 0].masked_fill(none_left, BASELINE_ANCHOR)
-        current = torch.where(none_left[:, None], baseline, table[anchor])
-        barred = torch.cat([barred, anchor[:, None]], dim=1)
-        chosen.append(anchor)
-    return torch.stack(chosen, dim=1)
-
-
-def _greedy_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
-    """(b, k) squared distance from each candidate (b, k, D) to its own monotone version."""
-    goal = (current - (current - baseline) / m)[:, None]  # (b, 1, D) where non-monotone coordinates are sent
-    change = (candidate - goal).mul_(_outside(candidate, current, baseline))  # (b, k, D)
-    cost: Tensor = torch.linalg.vecdot(change, change)
-    return cost
-
-
-def _maxcount_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
-    """(b, k) fewer monotone coordinates cost more; equal counts go to the nearer candidate, which comes first."""
-    outside = _outside(candidate, current, baseline)
-    k = candidate.shape[1]
-    cost: Tensor = torch.linalg.vecdot(outside, outside) * k + torch.arange(k, device=candidate.device)
-    return cost
-
-
-def _outside(candidate: Tensor, current: Tensor, baseline: Tensor) -> Tensor:
-    """(b, k, D): ±1 where a coordinate does not lie between current and baseline, else 0.
-
-    Numbers, not truth values: multiplying by them is ten times faster here than masking.
-    """
-    low, high = torch.minimum(current, baseline)[:, None], torch.maximum(current, baseline)[:, None]
-    return (candidate - candidate.clamp(low, high)).sign_()
-
-
-@dataclass
-class AnchorSearch:
-    """UDIG anchors for one baseline row and one setting, remembered per word.
-
-    A word's path depends on nothing but the word, the baseline and the settings, so a whole data set needs each
-    word's search once.
-
-    Attributes:
-        vocabulary: the embedding table.
-        baseline: (D,) where every path ends.
-        baseline_id: its row, if it is one.
-        n_steps, n_neighbors, strategy, candidates: see ``udig_anchors``.
-    """
-
-    vocabulary: Vocabulary
-    baseline: Tensor
-    baseline_id: int | None
-    n_steps: int
-    n_neighbors: int
-    strategy: str
-    candidates: str
-
-    def __post_init__(self) -> None:
-        self._known: dict[int, Tensor] = {}
-
-    def anchors(self, token_ids: Tensor) -> Tensor:
-        """Anchors (T, m + 1) of the words (T,); unseen words are searched for together."""
-        new = torch.tensor(sorted(set(token_ids.tolist()) - self._known.keys()), device=token_ids.device)
-        if len(new):
-            rows = udig_anchors(
-                self.vocabulary,
-                new,
-                self.baseline[None],
-                baseline_ids=None if self.baseline_id is None else torch.full_like(new, self.baseline_id),
-                n_steps=self.n_steps,
-                n_neighbors=self.n_neighbors,
-                strategy=self.strategy,
-                candidates=self.candidates,
-            )
-            self._known.update(zip(new.tolist(), rows, strict=True))
-        return torch.stack([self._known[i] for i in token_ids.tolist()])
-
-    def vertices(self, token_ids: Tensor, factor: int) -> Tensor:
-        """Monotone paths (2^factor (m+1) + 1, T, D) of the words (T,), baseline first."""
-        anchors = self.anchors(token_ids)  # (T, m+1)
-        missing = (anchors == BASELINE_ANCHOR)[..., None]
-        rows = torch.where(missing, self.baseline, self.vocabulary.table[anchors])  # (T, m+1, D)
-        return upscale(monotone(rows, self.baseline), factor).transpose(0, 1)

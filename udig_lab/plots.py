@@ -1,129 +1,19 @@
-"""Every figure of the book, one look, drawn for light and for dark pages."""
+"""The figures that several chapters share."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable
-from html import escape
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 import torch
-from cycler import cycler
 
+from udig_lab.attribution import Attribution
 from udig_lab.explainer import Trace
+from udig_lab.heatmap import shades
+from udig_lab.picture import Picture, show, style
 
-# Okabe and Ito's colours for every kind of colour vision; the dark set is lighter, in the same order.
-_THEMES: dict[str, dict[str, Any]] = {
-    "light": {
-        "ink": "#1f2328",
-        "grid": "#d8dbe0",
-        "paper": "#ffffff",
-        "cycle": ["#0072b2", "#d55e00", "#009e73", "#a0528a", "#8a6d00", "#555555"],
-    },
-    "dark": {
-        "ink": "#e8eaed",
-        "grid": "#3a3f47",
-        "paper": "#14181e",
-        "cycle": ["#56b4e9", "#ff9e4a", "#3fd0a4", "#e29bcb", "#f0e442", "#bbbbbb"],
-    },
-}
-
-
-def style(theme: str = "light") -> Any:
-    """Matplotlib settings of the book, for ``matplotlib.rc_context``."""
-    look = _THEMES[theme]
-    grey = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), look["ink"])
-    return (
-        sns.axes_style("whitegrid")
-        | sns.plotting_context("notebook", font_scale=0.9)
-        | grey
-        | {
-            "axes.edgecolor": look["grid"],
-            "grid.color": look["grid"],
-            "grid.linewidth": 0.6,
-            "axes.facecolor": look["paper"],
-            "figure.facecolor": look["paper"],
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": "medium",
-            "axes.titlelocation": "left",
-            "axes.prop_cycle": cycler(color=look["cycle"]),
-            "font.sans-serif": ["DejaVu Sans"],
-            "legend.frameon": False,
-            "legend.fontsize": "small",
-            "lines.linewidth": 1.8,
-            "patch.linewidth": 0,
-            "savefig.dpi": 110,
-        }
-    )
-
-
-class Picture:
-    """A figure for a page: both variants, alt text, caption. Notebooks show it by itself."""
-
-    def __init__(self, images: dict[str, bytes], alt: str, caption: str):
-        self.images = images
-        self.alt = alt
-        self.caption = caption
-
-    def __repr__(self) -> str:
-        return f"Picture({self.alt!r})"
-
-    def _repr_html_(self) -> str:
-        # The book's style sheet swaps the two; elsewhere (Colab, JupyterLab) only the light one shows.
-        hidden = {"light": "", "dark": ' style="display:none"'}
-        pictures = "".join(
-            f'<img class="ul-{theme} dark-light" alt="{escape(self.alt)}"{hidden[theme]} '
-            f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-            for theme, data in self.images.items()
-        )
-        caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
-        return f'<figure class="ul-figure" style="max-width:100%;margin:0">{pictures}{caption}</figure>'
-
-
-def show(
-    draw: Callable[..., None],
-    *,
-    alt: str,
-    caption: str = "",
-    panels: int = 1,
-    columns: int | None = None,
-    size: tuple[float, float] = (6.4, 3.6),
-) -> Picture:
-    """Draw a figure once for light and once for dark pages.
-
-    Args:
-        draw: called with ``panels`` axes; use colours "C0", "C1", … and the property cycle.
-        alt: what the figure shows, for readers who do not see it.
-        caption: what the figure says.
-        panels: number of axes.
-        columns: axes in a row; None puts all in one.
-        size: of the whole figure, in inches.
-
-    Raises:
-        ValueError: an empty alt text.
-    """
-    if not alt.strip():
-        raise ValueError("alt is empty; say in a sentence what the figure shows")
-    columns = columns or panels
-    images = {}
-    for theme in _THEMES:
-        with mpl.rc_context(style(theme)):
-            figure, axes = plt.subplots(-(-panels // columns), columns, figsize=size, squeeze=False)
-            try:
-                draw(*axes.flat[:panels])
-                figure.tight_layout()
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format="png", bbox_inches="tight")
-                images[theme] = buffer.getvalue()
-            finally:
-                plt.close(figure)
-    return Picture(images, alt, caption)
+__all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
 
 
 def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
@@ -138,7 +28,8 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
         caption: what the figure says.
     """
     a = trace.attribution
-    points = trace.integral.points[:, token].double()  # (K, D)
+    moving = trace.integral.weights[:, token].any(-1)  # where one token moves at a time, the steps of this one
+    points = trace.integral.points[moving, token].double()  # (k, D)
     along, aside = _plane(points, trace.baseline[token].double(), trace.explicand[token].double())
     steps = trace.contributions.double().sum(1).numpy()  # (K,)
     f = trace.f.double().numpy()  # (K,)
@@ -173,11 +64,116 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
     best = max(words, key=lambda pair: pair[1])
     alt = (
         f"Four panels for {a.method} with the {a.baseline} baseline. The path of “{a.tokens[token]}” leaves the "
-        f"straight line by at most {np.abs(aside).max():.2f} of its length. F goes from {a.f_baseline:.2f} to "
-        f"{a.f_input:.2f} over {len(f)} points. The running sum of the steps ends at {float(steps.sum()):.2f}, where "
+        f"straight line by at most {np.abs(aside).max(initial=0):.2f} of its length. F goes from {a.f_baseline:.2f} "
+        f"to {a.f_input:.2f} over {len(f)} points. The running sum of the steps ends at {float(steps.sum()):.2f}, where "
         f"F(x) - F(x') is {a.f_input - a.f_baseline:.2f}. The largest score is {best[1]:.2f}, for “{best[0]}”."
     )
     return show(draw, alt=alt, caption=caption, panels=4, columns=2, size=(9.0, 6.4))
+
+
+def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Picture:
+    """Several explanations of one text, one row each, on one scale from blue (against the class) to orange (for it).
+
+    Every row is scaled by its own largest score; the numbers are the scores.
+
+    Args:
+        attributions: of the same text, by different methods, baselines or settings.
+        caption: what the figure says.
+
+    Raises:
+        ValueError: no attributions, or of different texts.
+    """
+    if not attributions:
+        raise ValueError("there is nothing to compare; pass a list of attributions of one text")
+    words = [[w for w, _ in a.words()] for a in attributions]
+    if any(w != words[0] for w in words):
+        raise ValueError("these attributions are of different texts; compare explanations of the same one")
+    scores = np.array([[s for _, s in a.words()] for a in attributions])
+    shade = np.array([shades(a.words()) for a in attributions])
+    labels = [f"{a.method}\n{a.baseline}" for a in attributions]
+
+    def draw(axes: Any) -> None:
+        axes.imshow(shade, cmap="PuOr_r", vmin=-1.25, vmax=1.25, aspect="auto")  # ends too dark for black ink left out
+        for (row, column), score in np.ndenumerate(scores):
+            axes.text(column, row, f"{score:+.2f}", ha="center", va="center", color="#111111", fontsize="small")
+        axes.set_xticks(range(len(words[0])), [_plain(w) for w in words[0]], rotation=40, ha="right")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+
+    best = "; ".join(f"{a.method} with {a.baseline}: {max(a.words(), key=lambda p: p[1])[0]}" for a in attributions)
+    alt = f"Scores of {len(words[0])} words by {len(attributions)} explanations. Highest word of each: {best}."
+    size = (max(5.0, 0.75 * len(words[0]) + 1.6), 0.62 * len(attributions) + 1.3)
+    return show(draw, alt=alt, caption=caption, size=size)
+
+
+def tree(attribution: Attribution, *, caption: str = "") -> Picture:
+    """The groups of an IDG explanation above their words: colour for the sign, strength for the value.
+
+    Args:
+        attribution: made with ``method="idg"``.
+        caption: what the figure says.
+
+    Raises:
+        ValueError: an attribution without groups.
+    """
+    groups = [g for g in attribution.groups or () if g.label != "token"]
+    if not groups:
+        raise ValueError(f'{attribution.method} scores no groups; explain with method="idg"')
+    shown = [p for p, fixed in enumerate(attribution.special) if not fixed]
+    rows = _levels([(g.start, g.end) for g in groups])
+    tokens = [g for g in attribution.groups or () if g.label == "token"]
+    top = max(abs(g.idg) for g in groups) or 1.0
+
+    def draw(axes: Any) -> None:
+        for group, row in zip([*groups, *tokens], [*rows, *[0] * len(tokens)], strict=True):
+            shade = 0.1 + 0.6 * min(1.0, abs(group.idg) / top)
+            axes.barh(
+                row,
+                group.end - group.start - 0.06,
+                left=group.start + 0.03,
+                height=0.86,
+                color="C1" if group.idg >= 0 else "C0",
+                alpha=shade,
+                hatch="" if group.idg >= 0 else "//",
+            )
+            name = "" if group.label == "token" else f"{group.label} "
+            axes.text(
+                (group.start + group.end) / 2, row, f"{name}{group.value:.2f}", ha="center", va="center", fontsize=7
+            )
+        axes.set_xticks(
+            [p + 0.5 for p in shown], [_plain(attribution.pieces[p]) for p in shown], rotation=40, ha="right"
+        )
+        axes.set_yticks([])
+        axes.set_xlim(shown[0], shown[-1] + 1)
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+
+    largest = max((g for g in groups if g.end - g.start < len(shown)), key=lambda g: g.value, default=groups[0])
+    name = "".join(f" {p}" for p in attribution.pieces[largest.start : largest.end]).strip()
+    alt = (
+        f"{len(groups)} groups of “{' '.join(w for w, _ in attribution.words())}” as boxes above their words. Orange "
+        f"boxes push towards {attribution.target_name}, hatched blue ones against it. The numbers are values. The "
+        f"largest group below the whole text is “{name}” with value {largest.value:.2f}."
+    )
+    return show(draw, alt=alt, caption=caption, size=(max(6.0, 0.8 * len(shown)), 0.42 * max(rows) + 1.6))
+
+
+def _levels(ranges: Sequence[tuple[int, int]]) -> list[int]:
+    """A row for every range so that no two in a row overlap, and larger ones lie higher; row 0 is for tokens."""
+    order = sorted(range(len(ranges)), key=lambda r: (ranges[r][1] - ranges[r][0], ranges[r][0]))
+    rows: dict[int, int] = {}
+    for r in order:
+        start, end = ranges[r]
+        inside = [rows[q] for q in rows if start <= ranges[q][0] and ranges[q][1] <= end]
+        taken = {rows[q] for q in rows if ranges[q][0] < end and start < ranges[q][1]}
+        rows[r] = next(row for row in range(max(inside, default=0) + 1, len(ranges) + 2) if row not in taken)
+    return [rows[r] for r in range(len(ranges))]
+
+
+def _plain(text: str) -> str:
+    """Dollar signs would start mathematics in matplotlib."""
+    return text.replace("$", r"\$")
 
 
 def _plane(points: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -1,176 +1,215 @@
-"""A model as a scalar function F of its word embeddings."""
+"""What is explained: which number F of a model's output, fixed for every text before any path is walked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from udig_lab.vocabulary import Vocabulary
+from udig_lab.inputs import Encoding
+from udig_lab.textmodel import TextModel
 
-
-@contextmanager
-def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; everything as it was outside, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    needs = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval().requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, needed in needs:
-            parameter.requires_grad_(needed)
+OUTPUTS = {
+    "classification": ("logit", "log_odds"),
+    "span": ("joint", "start", "end"),
+    "causal": ("log_prob", "logit"),
+}
 
 
-@dataclass
-class TextModel:
-    """A model, its tokenizer, and what they are for.
+@dataclass(frozen=True)
+class Target:
+    """One number a text, read from the model's output.
 
     Attributes:
-        model: a Hugging Face sequence classifier (or a span model, for ``task="span"``).
-        tokenizer: its tokenizer, or None when only token ids are explained.
-        name: for tables and figures.
-        task: "classification" or "span".
+        kind: "logit" of a class, its "log_odds" log p / (1 - p); the "start" logit of an answer, its "end" logit or
+            their sum ("joint"); "log_prob" of a continuation, or the sum of its "logit"s.
+        index: (N, c) what is explained in each text: a class; start and end; the ids of a continuation, padded
+            with -1.
+        names: N labels.
+        probabilities: N probabilities of what is explained, at the input.
+        moving: explain the largest logit of every point instead (the published code's choice).
     """
 
-    model: nn.Module
-    tokenizer: Any | None = None
-    name: str = "model"
-    task: str = "classification"
-    _vocabulary: Vocabulary | None = field(default=None, repr=False)
-    _version: tuple[int, int] | None = field(default=None, repr=False)
+    kind: str
+    index: Tensor
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    moving: bool = False
 
-    @property
-    def table(self) -> Tensor:
-        """(V, D) word embedding rows."""
-        model: Any = self.model
-        weight = (
-            getattr(model.get_input_embeddings(), "weight", None) if hasattr(model, "get_input_embeddings") else None
-        )
-        if not isinstance(weight, Tensor):
-            raise TypeError(
-                f"{type(self.model).__name__} has no input embedding layer to explain; pass a Hugging Face model"
-            )
-        return weight.detach()
+    def __call__(self, output: Tensor, owners: Tensor) -> Tensor:
+        """F (n,) of a model's output for n points; row r belongs to text ``owners[r]``."""
+        index = self.index[owners]  # (n, c)
+        if self.kind in ("start", "end", "joint"):
+            return self._span(output, index)
+        if self.kind == "log_prob" or output.ndim == 3:
+            return self._continuation(output, index)
+        if self.moving:
+            index = output.argmax(-1, keepdim=True)
+        own = output.gather(1, index)[:, 0]  # (n,)
+        if self.kind == "logit":
+            return own
+        others = output.scatter(1, index, -torch.inf)
+        return own - others.logsumexp(-1)
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The embedding table as a space, with the anchors found so far; made anew when the table has changed."""
-        table = self.table
-        version = (table.data_ptr(), table._version)
-        if self._vocabulary is None or self._version != version:
-            tokens, special = None, ()
-            if self.tokenizer is not None:
-                tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(table))))
-                tokens = ["" if t is None else t for t in tokens]  # a table padded beyond the tokenizer
-                special = tuple(self.tokenizer.all_special_ids)
-            self._vocabulary, self._version = Vocabulary(table, tokens, special), version
-        return self._vocabulary
+    def _span(self, output: Tensor, index: Tensor) -> Tensor:
+        """Output (n, 2, L), index (n, 2)."""
+        best = output.amax(-1) if self.moving else output.gather(2, index[:, :, None])[..., 0]  # (n, 2)
+        return {"start": best[:, 0], "end": best[:, 1], "joint": best.sum(1)}[self.kind]
 
-    @property
-    def limit(self) -> int | None:
-        """The longest input in tokens, special tokens included; None when the configuration names none."""
-        config: Any = getattr(self.model, "config", None)
-        positions = getattr(config, "max_position_embeddings", None)
-        # RoBERTa numbers positions from padding_idx + 1, so that many rows of its table are never used.
-        if positions is not None and getattr(config, "model_type", "") in (
-            "roberta",
-            "xlm-roberta",
-            "camembert",
-        ):
-            positions -= config.pad_token_id + 1
-        return positions
+    def _continuation(self, output: Tensor, index: Tensor) -> Tensor:
+        """Output (n, keep, V): the last positions predict the continuation (n, c), which ends where they end."""
+        scores = output.log_softmax(-1) if self.kind == "log_prob" else output
+        real = index >= 0  # (n, c), real ones first
+        column = output.shape[1] - real.sum(1, keepdim=True) + torch.arange(index.shape[1], device=index.device)
+        row = torch.arange(len(index), device=index.device)[:, None]
+        picked = scores[row, column.clamp(max=output.shape[1] - 1), index.clamp(min=0)]  # (n, c)
+        return (picked * real).sum(1)
 
-    def class_name(self, index: int) -> str:
-        """The label of a class, from the model's configuration."""
-        names = getattr(getattr(self.model, "config", None), "id2label", None) or {}
-        return str(names.get(index, index))
+    def of(self, i: int) -> int | tuple[int, ...]:
+        """The index of text i as plain numbers: a class, or positions or ids."""
+        numbers = [n for n in self.index[i].tolist() if n >= 0]
+        return numbers[0] if self.kind in ("logit", "log_odds") and len(self.index[i]) == 1 else tuple(numbers)
 
 
-def as_text_model(model: Any, tokenizer: Any | None) -> TextModel:
-    """Accept what ``load`` returns or a bare module with ``tokenizer=``.
+def resolve(
+    target: Any,
+    kind: str | None,
+    model: TextModel,
+    encodings: Sequence[Encoding],
+    outputs: Sequence[Tensor],
+    *,
+    moving: bool = False,
+) -> Target:
+    """Decide what is explained in every text.
+
+    Args:
+        target: the caller's wish: None for what the model predicts at the input; else one for all texts or one each.
+        kind: one of ``OUTPUTS`` for the model's task, None for the first.
+        model: the model.
+        encodings: N texts.
+        outputs: N outputs of the model at the input.
+        moving: see ``Target``.
 
     Raises:
-        TypeError: neither, or a model whose head is not a classifier.
+        ValueError: an unknown kind, class or answer, or another number of targets than texts.
     """
-    wrapped = model if isinstance(model, TextModel) else TextModel(model, tokenizer)
-    if not isinstance(wrapped.model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; pass a torch module or what udig_lab.load returns")
-    if wrapped.task != "classification":
-        raise TypeError(f"{wrapped.name} is a {wrapped.task} model; explain needs a sequence classifier")
-    return wrapped
+    kinds = OUTPUTS[model.task]
+    kind = kind or kinds[0]
+    if kind not in kinds:
+        raise ValueError(f"unknown output {kind!r} for a {model.task} model; choose one of {', '.join(kinds)}")
+    wishes = _one_each(target, len(encodings), model.task)
+    if model.task == "classification":
+        return _classes(wishes, kind, model, torch.stack(list(outputs)), moving)
+    if model.task == "span":
+        return _spans(wishes, kind, encodings, outputs, moving)
+    raise AssertionError("continuations are resolved while the texts are encoded")
 
 
-class Classifier:
-    """Word embeddings (n, L, D) -> class logits (n, C), with positions, types and LayerNorm inside.
+def continuations(
+    ids: Sequence[Sequence[int]], kind: str | None, model: TextModel, outputs: Sequence[Tensor]
+) -> Target:
+    """The target of a causal language model: N continuations as token ids."""
+    kind = kind or OUTPUTS["causal"][0]
+    if kind not in OUTPUTS["causal"]:
+        raise ValueError(f"unknown output {kind!r} for a causal model; choose one of {', '.join(OUTPUTS['causal'])}")
+    width = max(len(row) for row in ids)
+    index = torch.tensor([[*row, *[-1] * (width - len(row))] for row in ids], device=outputs[0].device)
+    names = [model.tokenizer.decode(row) if model.tokenizer is not None else str(list(row)) for row in ids]
+    everyone = torch.arange(len(ids), device=index.device)
+    log_prob = Target("log_prob", index, tuple(names), ())(torch.stack(list(outputs)), everyone)
+    return Target(kind, index, tuple(names), tuple(log_prob.exp().tolist()))
 
-    Args:
-        model: a Hugging Face sequence classifier.
-        embed_twice: reproduce the published code, which applies the embedding block before handing the result to a
-            model that applies it again.
-    """
 
-    def __init__(self, model: nn.Module, *, embed_twice: bool = False):
-        self.model = model
-        self.block = _embedding_block(model) if embed_twice else None
+def _one_each(target: Any, n: int, task: str) -> list[Any]:
+    alone = target is None or isinstance(target, (int, str)) or (task == "span" and isinstance(target, tuple))
+    wishes = [target] * n if alone else list(target)
+    if len(wishes) != n:
+        raise ValueError(f"{len(wishes)} targets were given for {n} texts; pass one, or one for each")
+    return wishes
 
-    def __call__(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        """Logits (n, C) of embeddings (n, L, D) under an attention mask (n, L).
 
-        Raises:
-            TypeError: the model does not give one row of logits per text.
-        """
-        if self.block is not None:
-            embeddings = self.block(inputs_embeds=embeddings)
-        logits = getattr(self.model(inputs_embeds=embeddings, attention_mask=mask), "logits", None)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise TypeError(
-                f"{type(self.model).__name__} is not a sequence classifier: "
-                "its output needs logits of shape (texts, classes); load it with AutoModelForSequenceClassification"
+def _classes(wishes: Sequence[Any], kind: str, model: TextModel, logits: Tensor, moving: bool) -> Target:
+    classes = logits.shape[1]
+    if kind == "log_odds" and classes < 2:
+        raise ValueError(f'{model.name} has one output, so there are no log-odds; explain its output="logit"')
+    names = {model.class_name(c): c for c in range(classes)}
+    best = logits.argmax(-1).tolist()
+    indices = []
+    for wish, predicted in zip(wishes, best, strict=True):
+        index = predicted if wish is None else names.get(wish, -1) if isinstance(wish, str) else wish
+        if not 0 <= index < classes:
+            raise ValueError(
+                f"unknown target {wish!r}; this model has the classes {', '.join(names)} (0 to {classes - 1})"
             )
-        return logits
+        indices.append(index)
+    index = torch.tensor(indices, device=logits.device)[:, None]  # (N, 1)
+    probabilities = logits.softmax(-1).gather(1, index)[:, 0].tolist()
+    return Target(kind, index, tuple(model.class_name(i) for i in indices), tuple(probabilities), moving)
 
 
-def _embedding_block(model: nn.Module) -> nn.Module:
-    block = getattr(getattr(model, "base_model", None), "embeddings", None)
-    if not isinstance(block, nn.Module):
-        raise TypeError(f'{type(model).__name__} has no embedding block to apply twice; use protocol="corrected"')
-    return block
+def _spans(
+    wishes: Sequence[Any], kind: str, encodings: Sequence[Encoding], outputs: Sequence[Tensor], moving: bool
+) -> Target:
+    spans, names, probabilities = [], [], []
+    for number, (wish, encoding, output) in enumerate(zip(wishes, encodings, outputs, strict=True)):
+        if wish is None:
+            start, end = best_span(output, encoding)
+        elif isinstance(wish, str):
+            start, end = _find(wish, encoding, number)
+        else:
+            start, end = wish
+        if not 0 <= start <= end < len(encoding):
+            raise ValueError(
+                f"unknown target {wish!r} for text {number}: pass an answer that stands in the context, "
+                f"or token positions (start, end) with 0 <= start <= end < {len(encoding)}"
+            )
+        spans.append((start, end))
+        names.append(_between(encoding, start, end))
+        log = output.log_softmax(-1)
+        probabilities.append(float((log[0, start] + log[1, end]).exp()))
+    index = torch.tensor(spans, device=outputs[0].device)  # (N, 2)
+    return Target(kind, index, tuple(names), tuple(probabilities), moving)
 
 
-def pad_embeddings(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack sequences (L_i, D) into (n, L, D), zeros behind the end, with their attention mask (n, L)."""
-    lengths = torch.tensor([len(r) for r in rows], device=rows[0].device)
-    mask = torch.arange(int(lengths.max()), device=rows[0].device) < lengths[:, None]
-    return nn.utils.rnn.pad_sequence(list(rows), batch_first=True), mask.long()
+def best_span(output: Tensor, encoding: Encoding, longest: int = 30) -> tuple[int, int]:
+    """Start and end (inclusive) of the answer with the largest sum of logits (2, L), at most ``longest`` tokens."""
+    context = _context(encoding)
+    allowed = torch.tensor([s == context for s in encoding.sequence_ids], device=output.device)  # (L,)
+    both = output[0][:, None] + output[1][None, :]  # (L, L): start, end
+    inside = allowed[:, None] & allowed[None, :]
+    order = torch.ones_like(inside).triu() & torch.ones_like(inside).tril(longest - 1)
+    flat = int(both.masked_fill(~(inside & order), -torch.inf).argmax())
+    return flat // len(encoding), flat % len(encoding)
 
 
-def logits_of(
-    classifier: Classifier, lengths: Sequence[int], embed: Callable[[int], Tensor], token_budget: int
-) -> Tensor:
-    """Logits (N, C) of N sequences without gradients, batched by length under a token budget.
+def _context(encoding: Encoding) -> int:
+    """The number of the last of the texts: of a pair, the context."""
+    return max(s for s in encoding.sequence_ids if s is not None)
 
-    Args:
-        classifier: the model.
-        lengths: tokens of every sequence.
-        embed: gives the embeddings (L_i, D) of sequence i, when its batch is due.
-        token_budget: sequences x tokens per pass.
-    """
-    batches: list[list[int]] = [[]]
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):  # ascending: the newest is the longest
-        if batches[-1] and lengths[i] * (len(batches[-1]) + 1) > token_budget:
-            batches.append([])
-        batches[-1].append(i)
-    found: list[Tensor] = [torch.empty(0)] * len(lengths)
-    with torch.no_grad():
-        for batch in batches:
-            embeddings, mask = pad_embeddings([embed(i) for i in batch])
-            for i, row in zip(batch, classifier(embeddings, mask), strict=True):
-                found[i] = row
-    return torch.stack(found)
+
+def _find(answer: str, encoding: Encoding, number: int) -> tuple[int, int]:
+    """Token positions of an answer in the context, compared without white space and case."""
+    context = _context(encoding)
+    wanted = "".join(answer.split()).casefold()
+    places = [j for j, s in enumerate(encoding.sequence_ids) if s == context]
+    for a in range(len(places)):
+        text = ""
+        for b in range(a, len(places)):
+            text += "".join(encoding.pieces[places[b]].split()).casefold()
+            if text == wanted:
+                return places[a], places[b]
+            if not wanted.startswith(text):
+                break
+    raise ValueError(f"the answer {answer!r} does not stand in the context of text {number}; pass words from it")
+
+
+def _between(encoding: Encoding, start: int, end: int) -> str:
+    """The words of a span, word pieces joined."""
+    text, last = "", None
+    for piece, word in zip(encoding.pieces[start : end + 1], encoding.word_ids[start : end + 1], strict=True):
+        text += piece if word == last else f" {piece.strip()}"
+        last = word
+    return text.strip()

@@ -83,7 +83,16 @@ class Vocabulary:
         Raises:
             ValueError: fewer than k rows to choose from.
         """
-        return self.nearest_on_segments(points, points, points.new_zeros(1), k, allowed)[:, 0]
+        constant = self._constant(k, allowed)
+        blocks = [constant - 2 * points[a : a + _BLOCK] @ self.table.T for a in range(0, len(points), _BLOCK)]
+        return torch.cat([block.topk(k, largest=False, sorted=True).indices for block in blocks])
+
+    def _constant(self, k: int, allowed: Tensor | None) -> Tensor:
+        """(V,) what every squared distance to a row begins with; infinite for rows that are not allowed."""
+        available = len(self) if allowed is None else int(allowed.sum())
+        if k > available:
+            raise ValueError(f"{k} neighbours were asked for but the vocabulary offers {available}; lower n_neighbors")
+        return self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, torch.inf)
 
     def nearest_on_segments(
         self, start: Tensor, end: Tensor, positions: Tensor, k: int, allowed: Tensor | None = None
@@ -108,10 +117,7 @@ class Vocabulary:
         Raises:
             ValueError: fewer than k rows to choose from.
         """
-        available = len(self) if allowed is None else int(allowed.sum())
-        if k > available:
-            raise ValueError(f"{k} neighbours were asked for but the vocabulary offers {available}; lower n_neighbors")
-        constant = self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, torch.inf)
+        constant = self._constant(k, allowed)
         t = positions.to(self.table)[:, None]  # (m, 1)
         shared = start @ self.table.T if len(start) == 1 else None  # (1, V)
         found = torch.empty(len(end), len(t), k, dtype=torch.int64, device=self.table.device)

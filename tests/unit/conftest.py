@@ -14,6 +14,26 @@ from udig_lab.vocabulary import Vocabulary
 GOLDEN = Path(__file__).parents[1] / "golden"
 SENTENCE = "a gorgeous , witty , seductive movie ."
 
+# Settings with which every method is quick. "dig" looks at few neighbours, "ig2" walks a short way.
+_WORDS = {"n_steps": 6, "n_neighbors": 12}
+QUICK = {
+    "gradient_x_input": {},
+    "ig": {"n_steps": 10},
+    "dig": _WORDS,
+    "udig": _WORDS,
+    "sig": {"rule": "gauss_legendre", "n_steps": 6},
+    "sequential_dig": _WORDS,
+    "sequential_udig": _WORDS,
+    "ig2": {"n_steps": 5, "step_size": 0.2, "n_references": 2},
+    "idg": {"n_steps": 10},
+    "gradient_shap": {},
+    "expected_gradients": {"n_samples": 12, "baselines": ("pad", "zero", "mean")},
+    "deep_lift": {},
+    "shapley_sampling": {"n_samples": 3},
+    "random": {},
+}
+PATHS = [name for name in QUICK if name not in ("idg", "deep_lift", "shapley_sampling", "random")]
+
 
 @pytest.fixture(scope="session")
 def lab():

@@ -21,7 +21,7 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
         ([], {}, "the list of texts is empty"),
         (["fine", 3], {}, "text 1 is a int; pass strings"),
         ("word " * 600, {}, "text 0 has 602 tokens but the model reads at most 512; .* max_length=512"),
-        ("fine", {"method": "lime"}, "unknown method 'lime'; choose one of ig, udig"),
+        ("fine", {"method": "lime"}, "unknown method 'lime'; choose one of gradient_x_input, ig, dig"),
         ("fine", {"protocol": "mine"}, "unknown protocol 'mine'; choose one of corrected, as_published"),
         ("fine", {"target": 2}, r"unknown target 2; this model has the classes negative, positive \(0 to 1\)"),
         ("fine", {"target": "good"}, "unknown target 'good'"),
@@ -32,7 +32,7 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
         ("fine", {"baseline": 40000}, "token id 40000 is outside the vocabulary of 30522 rows"),
         ("fine", {"baseline": torch.zeros(7)}, r"must be \(384,\) or \(tokens, 384\), not \(7,\)"),
         ("fine", {"baseline": torch.zeros(9, 384)}, "the baseline has 9 rows but the text has 3 tokens"),
-        ("fine", {"method": "udig", "baseline": torch.zeros(3, 384)}, "udig needs one baseline row"),
+        ("fine", {"method": "udig", "baseline": torch.zeros(3, 384)}, "paths through words need one baseline row"),
         ("fine", {"method": "udig", "n_neighbors": 40000}, "40000 neighbours were asked for"),
         ("fine", {"input_ids": [1, 2]}, "pass either texts or input_ids"),
         (None, {}, "pass either texts or input_ids"),
@@ -65,16 +65,16 @@ def test_a_model_that_is_no_classifier(lab):
         ul.explain(base, "fine", tokenizer=lab.tokenizer)
     with pytest.raises(TypeError, match="model is a str"):
         ul.explain("bert-base-uncased", "fine", tokenizer=lab.tokenizer)
-    with pytest.raises(TypeError, match="Linear has no input embedding layer"):
+    with pytest.raises(TypeError, match="Linear has no embedding layers"):
         ul.explain(torch.nn.Linear(2, 2), "fine", tokenizer=lab.tokenizer)
     with pytest.raises(TypeError, match="lab-squad is a span model"):
-        ul.explain(ul.load("squad"), "fine")
+        ul.metrics.evaluate(ul.load("squad"), [ul.explain(lab, "fine", n_steps=1)])
 
 
 def test_a_model_with_broken_weights(random_bert):
     with torch.no_grad():
         random_bert.classifier.weight.fill_(torch.nan)
-    with pytest.raises(ValueError, match="gradient for text 0 is not finite"):
+    with pytest.raises(ValueError, match="F of text 0 is not finite"):
         ul.explain(random_bert, **IDS, baseline=0)
 
 
@@ -89,7 +89,7 @@ def test_a_model_with_broken_weights(random_bert):
         ),
         (lambda: ul.data.examples("mnli"), "unknown data set 'mnli'"),
         (lambda: ul.data.examples("sst2", profile="all"), "unknown profile 'all'"),
-        (lambda: run(Cell("sst2", "lime"), None), "unknown method 'lime'; choose one of ig, udig, random"),
+        (lambda: run(Cell("sst2", "lime"), None), "unknown method 'lime'; choose one of gradient_x_input, ig"),
     ],
 )
 def test_names(call, message):

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from udig_lab.batching import Budget
 from udig_lab.engine import contributions
 from udig_lab.paths import LineIntegral, polyline, straight
 
@@ -61,7 +62,9 @@ def test_left_rule_on_a_quadratic_function_has_its_known_error():
     torch.testing.assert_close((x.square() - b.square()).sum() - found.sum(), (x - b).square().sum() / 8)
 
 
-@pytest.mark.parametrize("keywords", [{"token_budget": 1}, {"token_budget": 13}, {"internal_batch_size": 3}, {}])
+@pytest.mark.parametrize(
+    "keywords", [{"budget": Budget(1)}, {"budget": Budget(13)}, {"budget": Budget(rows=3)}, {"mixed": False}, {}]
+)
 def test_packing_changes_nothing(keywords):
     pairs = ends(1, [2, 7, 3, 7, 1])
 
@@ -83,7 +86,7 @@ def test_integrals_are_built_once_longest_first():
         built.append(i)
         return polyline(pairs[i], rule="left")
 
-    contributions(linear, build, [2, 9, 4], token_budget=5)
+    contributions(linear, build, [2, 9, 4], budget=Budget(5))
     assert built == [1, 2, 0]
 
 

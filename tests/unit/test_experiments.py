@@ -9,7 +9,7 @@ import pytest
 import udig_lab as ul
 from udig_lab import experiments
 from udig_lab.cli import main
-from udig_lab.experiments import Cell, cards, random_scores, recorded, run
+from udig_lab.experiments import Cell, cards, recorded, run
 from udig_lab.ledger import interval, paired, published
 
 FEW = {"profile": "mini", "limit": 6}
@@ -53,13 +53,12 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_random_scores_keep_everything_else(lab):
-    found = ul.explain(lab, ["not bad", "dull"], n_steps=2)
-    drawn = random_scores(found, seed=1)
-    assert drawn == random_scores(found, seed=1)
-    assert drawn != random_scores(found, seed=2)
-    assert [a.target for a in drawn] == [a.target for a in found]
-    assert all(s == 0 for a in drawn for s, fixed in zip(a.scores, a.special, strict=True) if fixed)
+def test_random_scores_hang_on_seed_and_text_alone(lab):
+    texts = ["quite dull", "a fine film"]
+    drawn = ul.explain(lab, texts, method="random", seed=1)
+    assert [a.scores for a in ul.explain(lab, texts[::-1], method="random", seed=1)] == [a.scores for a in drawn[::-1]]
+    assert drawn[0].scores != ul.explain(lab, texts[0], method="random", seed=2).scores
+    assert drawn[0].scores[0] == 0
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say():

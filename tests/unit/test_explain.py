@@ -5,7 +5,7 @@ import copy
 import captum.attr
 import pytest
 import torch
-from conftest import SENTENCE
+from conftest import QUICK, SENTENCE
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
@@ -59,7 +59,7 @@ def test_udig_tends_to_completeness_as_the_path_is_refined(lab64, strategy):
 @pytest.mark.parametrize("method", ul.methods.METHODS)
 @pytest.mark.parametrize("batch", [{}, {"internal_batch_size": 5}])
 def test_a_batch_equals_a_loop(lab, method, batch):
-    settings = {"n_steps": 10}
+    settings = QUICK[method]
     together = ul.explain(lab, TEXTS, method=method, **batch, **settings)
     for text, found in zip(TEXTS, together, strict=True):
         alone = ul.explain(lab, text, method=method, **settings)
@@ -123,13 +123,18 @@ def test_the_model_is_left_as_it_was_found(random_bert, method, fail):
     before = copy.deepcopy(model.state_dict())
     modes = [m.training for m in model.modules()]
     needs = [p.requires_grad for p in model.parameters()]
-    keywords = {"input_ids": [1, 30, 31, 2], "special_ids": [1, 2], "baseline": 0, "method": method}
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+    keywords = {"input_ids": [1, 30, 31, 2], "special_ids": [1, 2], "baseline": 0, "method": method} | QUICK[method]
     if fail:
         with pytest.raises(ValueError, match="not finite"):
+            ul.explain(model, **keywords)
+    elif method == "ig2":  # its references are texts
+        with pytest.raises(ValueError, match="pass references"):
             ul.explain(model, **keywords)
     else:
         ul.explain(model, **keywords)
     assert [m.training for m in model.modules()] == modes
+    assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()] == hooks
     assert [p.requires_grad for p in model.parameters()] == needs
     assert all(p.grad is None for p in model.parameters())
     for name, tensor in model.state_dict().items():

@@ -7,8 +7,9 @@ import torch
 from conftest import GOLDEN
 
 import udig_lab as ul
+from udig_lab.anchors import udig_anchors
 from udig_lab.attribution import Attribution
-from udig_lab.paths import monotone, udig_anchors, upscale
+from udig_lab.paths import monotone, upscale
 
 UDIG_CASES = range(16, 32)
 SPECIAL = [0, 1, 2, 3]
@@ -72,12 +73,14 @@ def judged(case):
     n = len(case["input_ids"])
     return Attribution(
         tokens=("x",) * n,
+        pieces=("x",) * n,
         input_ids=tuple(case["input_ids"]),
         word_ids=tuple(range(n)),
         scores=tuple(case["scores"]),
         special=tuple(i in SPECIAL for i in case["input_ids"]),
         target=case["predicted"],
         target_name="",
+        output="logit",
         probability=0.0,
         f_input=0.0,
         f_baseline=0.0,

@@ -5,16 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udig_lab.paths import (
-    BASELINE_ANCHOR,
-    STRATEGIES,
-    AnchorSearch,
-    monotone,
-    polyline,
-    straight,
-    udig_anchors,
-    upscale,
-)
+from udig_lab.anchors import BASELINE_ANCHOR, STRATEGIES, UdigSearch, udig_anchors
+from udig_lab.paths import monotone, polyline, straight, upscale
 from udig_lab.quadrature import SEGMENT_RULES
 from udig_lab.vocabulary import Vocabulary
 
@@ -41,7 +33,7 @@ def is_monotone(path):
 )
 def test_udig_paths_are_monotone_from_baseline_to_word(seed, strategy, n_steps, n_neighbors, factor, token):
     vocabulary = table(seed)
-    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, n_steps, n_neighbors, strategy, "all")
+    search = UdigSearch(vocabulary, vocabulary.table[0], 0, n_steps, n_neighbors, strategy, "all")
     path = search.vertices(torch.tensor([token, 59]), factor)
     assert path.shape == (2**factor * (n_steps + 1) + 1, 2, 5)
     assert is_monotone(path)
@@ -109,7 +101,7 @@ def test_search_equals_a_plain_loop(strategy):
 
 def test_running_out_of_candidates_ends_at_the_baseline():
     vocabulary = table(1)
-    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, 8, 1, "greedy", "all")
+    search = UdigSearch(vocabulary, vocabulary.table[0], 0, 8, 1, "greedy", "all")
     anchors = search.anchors(torch.tensor([5]))
     assert (anchors == BASELINE_ANCHOR).any()
     assert is_monotone(search.vertices(torch.tensor([5]), 0))
@@ -123,8 +115,8 @@ def test_words_are_searched_for_once_and_in_any_order(monkeypatch):
         calls.append(args[1].tolist())
         return udig_anchors(*args, **keywords)
 
-    monkeypatch.setattr("udig_lab.paths.udig_anchors", counting)
-    search = AnchorSearch(vocabulary, vocabulary.table[0], 0, 4, 9, "greedy", "all")
+    monkeypatch.setattr("udig_lab.anchors.udig_anchors", counting)
+    search = UdigSearch(vocabulary, vocabulary.table[0], 0, 4, 9, "greedy", "all")
     together = search.anchors(torch.tensor([9, 4, 9, 30]))
     assert calls == [[4, 9, 30]]
     assert torch.equal(search.anchors(torch.tensor([30, 4])), together[[3, 1]])

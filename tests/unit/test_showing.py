@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import SENTENCE
+from conftest import PATHS, QUICK, SENTENCE
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
@@ -54,7 +54,7 @@ def test_json_round_trip(lab):
 
 
 def test_delta_percent_without_change():
-    empty = Attribution(("a",), (1,), (0,), (0.5,), (False,), 0, "", 1.0, 2.0, 2.0, "ig", "pad")
+    empty = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, "ig", "pad")
     assert empty.delta == 0.5
     assert empty.delta_percent == float("inf")
 
@@ -69,9 +69,9 @@ def test_pictures_come_in_two_themes_with_alt_text():
         ul.plots.show(lambda ax: None, alt=" ")
 
 
-@pytest.mark.parametrize("method", ul.methods.METHODS)
-def test_four_panels_of_every_method(lab, method):
-    trace = ul.trace(lab, SENTENCE, method=method, n_steps=6)
+@pytest.mark.parametrize("method", PATHS)
+def test_four_panels_of_every_path(lab, method):
+    trace = ul.trace(lab, SENTENCE, method=method, **QUICK[method])
     picture = ul.plots.four_panels(trace, 2, caption="c")
     assert "gorgeous" in picture.alt
     assert "F goes from" in picture.alt

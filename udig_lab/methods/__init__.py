@@ -1,0 +1,74 @@
+"""The registry of methods: name -> builder, defaults, citation. A new method is one function in a file here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from udig_lab.methods.controls import deep_lift, random
+from udig_lab.methods.counterfactual import ig2
+from udig_lab.methods.groups import idg
+from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
+from udig_lab.methods.removal import shapley_sampling, sig
+from udig_lab.methods.solution import Paths, Solution
+from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
+
+__all__ = ["METHODS", "Method", "Paths", "Solution", "method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """An entry of the registry."""
+
+    title: str
+    build: Callable[..., Paths | Solution]
+    citation: str
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings and their default values."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def settings(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Defaults overlaid with what was given.
+
+        Raises:
+            TypeError: a setting this method does not have.
+        """
+        unknown = given.keys() - self.defaults.keys()
+        if unknown:
+            has = f"it has {', '.join(self.defaults)}" if self.defaults else "it has none"
+            raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}; {has}")
+        return self.defaults | given
+
+
+def method(name: str) -> Method:
+    """Look a method up by name.
+
+    Raises:
+        ValueError: no such method.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+METHODS = {
+    "gradient_x_input": Method("Gradient x input", gradient_x_input, "Shrikumar et al. 2016, arXiv 1605.01713"),
+    "ig": Method("Integrated Gradients", ig, "Sundararajan, Taly & Yan 2017, arXiv 1703.01365"),
+    "dig": Method("Discretized IG", dig, "Sanyal & Ren 2021, arXiv 2108.13654"),
+    "udig": Method("Uniform Discretized IG", udig, "Sinha Roy & Kundu 2024, arXiv 2412.03886"),
+    "sig": Method("Sequential IG", sig, "Enguehard 2023, arXiv 2305.15853"),
+    "sequential_dig": Method("Sequential DIG", sequential_dig, "Enguehard 2023, arXiv 2305.15853"),
+    "sequential_udig": Method("Sequential UDIG", sequential_udig, "this project"),
+    "ig2": Method("IG2", ig2, "Zhuo & Ge 2024, arXiv 2406.10852"),
+    "idg": Method("Integrated Directional Gradients", idg, "Sikdar, Bhattacharya & Heese 2021, ACL, pp. 865-878"),
+    "gradient_shap": Method("GradientSHAP", gradient_shap, "Lundberg & Lee 2017, arXiv 1705.07874"),
+    "expected_gradients": Method("Expected gradients", expected_gradients, "Erion et al. 2021, arXiv 1906.10670"),
+    "deep_lift": Method("DeepLIFT", deep_lift, "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685"),
+    "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009"),
+    "random": Method("Random scores", random, "none: the control"),
+}

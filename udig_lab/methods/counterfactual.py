@@ -1,0 +1,201 @@
+"""IG2: the path is found by gradient descent towards an input that the model represents like another class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from udig_lab.data import examples
+from udig_lab.inputs import Encoding, Text, encode
+from udig_lab.methods.solution import Paths
+from udig_lab.paths import LineIntegral
+from udig_lab.problem import Problem
+from udig_lab.reader import Reader, read
+
+_CORPUS = 40  # sentences of the shipped corpus among which default references are looked for
+
+
+def ig2(
+    problem: Problem,
+    *,
+    references: Sequence[Text] | None = None,
+    n_references: int = 4,
+    n_steps: int = 500,
+    step_size: float = 0.01,
+    layer: str | None = None,
+) -> Paths:
+    """IG2: along a gradient path to a counterfactual found in representation space, averaged over references.
+
+    From the input x, every step moves a fixed length towards the input the model represents like a reference of
+    another class (GradPath); where it ends is GradCF, and takes the baseline's place. The ``baseline`` of ``explain``
+    is not used.
+
+    Args:
+        problem: texts.
+        references: texts of another class; None takes sentences of the shipped sentiment corpus to which the model
+            gives another class.
+        n_references: how many of them are used, in order.
+        n_steps: T, steps of the path.
+        step_size: eta, length of a step in the space of all L D embedding numbers.
+        layer: name of the module whose output represents a text (of an output with a row per token, the first is
+            read); None takes the input of the last linear layer.
+
+    Source: Zhuo & Ge, IEEE TPAMI 46(11), 2024, arXiv 2406.10852, eq. 3; steps and step size of its text experiment
+    (TREC), where every text of another class in a list of twenty is a reference.
+
+    Raises:
+        ValueError: no references, an unknown layer, or a reference the model cannot tell from the text.
+    """
+    if n_steps < 1 or n_references < 1 or step_size <= 0:
+        raise ValueError(
+            f"ig2 needs n_steps and n_references of at least 1 and a positive step_size, "
+            f"not {n_steps}, {n_references} and {step_size}"
+        )
+    module = _layer(problem.model.model, layer)
+    table = problem.model.table
+    low, high = float(table.min()), float(table.max())
+    goals = _Goals(problem, references, n_references, module, layer is None)
+    found: dict[int, Tensor] = {}
+
+    def path(i: int) -> Tensor:
+        """(T+1, R, L, D), explicand first."""
+        if i not in found:
+            found.clear()  # one text's path at a time is large enough
+            goal = goals.of(i)  # (R, H)
+            owners = torch.full((len(goal),), i, device=goal.device)
+
+            def away(points: Tensor) -> Tensor:
+                mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
+                with _heard(module, layer is None) as heard:
+                    problem.reader(points, mask, owners)
+                (gradient,) = torch.autograd.grad(mse_loss(heard[0], goal), points)
+                return gradient * problem.moving(i)[:, None]
+
+            start = problem.explicand(i).expand(len(goal), -1, -1)
+            found[i] = gradpath(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high))
+        return found[i]
+
+    def integral(i: int) -> LineIntegral:
+        points = path(i)
+        steps = (points[:-1] - points[1:]) / points.shape[1]  # mean over references
+        return LineIntegral(points[:-1].flatten(0, 1), steps.flatten(0, 1))
+
+    return Paths(integral, starts=lambda i: path(i)[-1])
+
+
+def gradpath(
+    gradient: Callable[[Tensor], Tensor],
+    explicand: Tensor,
+    *,
+    n_steps: int,
+    step_size: float,
+    clip: tuple[float, float],
+) -> Tensor:
+    """Descend a distance from the explicand with steps of equal length: GradPath (Zhuo & Ge 2024, §4.2).
+
+    Args:
+        gradient: of the distance at points (R, L, D) that require a gradient.
+        explicand: (R, L, D), the same text once for each reference.
+        n_steps: T.
+        step_size: Euclidean length of a step, all tokens and dimensions together.
+        clip: least and largest value a coordinate may take.
+
+    Returns:
+        (T + 1, R, L, D), explicand first, GradCF last.
+
+    Raises:
+        ValueError: the distance has no gradient at the explicand.
+    """
+    points = [explicand.detach()]
+    for step in range(n_steps):  # sequential by definition: each step starts where the last one ended
+        g = gradient(points[-1].requires_grad_(True))
+        points[-1] = points[-1].detach()
+        length = g.flatten(1).norm(dim=1)[:, None, None]
+        if step == 0 and not bool((length > 0).all()):
+            raise ValueError(
+                "a reference has the same representation as the text, so there is no way towards it; "
+                "pass references of another class"
+            )
+        # A gradient that has vanished on the way means that the path has arrived.
+        move = torch.where(length > 0, g / length.clamp(min=torch.finfo(g.dtype).tiny), 0)
+        points.append((points[-1] - step_size * move).clamp(*clip))
+    return torch.stack(points)
+
+
+class _Goals:
+    """Representations of the references of every text."""
+
+    def __init__(
+        self, problem: Problem, references: Sequence[Text] | None, limit: int, module: nn.Module, at_input: bool
+    ):
+        self.problem, self.limit = problem, limit
+        self.given = references is not None
+        encodings = _encoded(problem, references)
+        reader = Reader(problem.model, encodings)
+        outputs = []
+        vectors = []
+        table = problem.model.table
+        for i, encoding in enumerate(encodings):
+            with _heard(module, at_input) as heard:
+                rows = table[encoding.input_ids.to(table.device)]
+                outputs += read(reader, lambda _, rows=rows: rows, [i], [len(encoding)], problem.budget)  # type: ignore[misc]
+            vectors.append(heard[0][0].detach())
+        self.vectors = torch.stack(vectors)  # (N_ref, H)
+        one = problem.model.task == "classification"
+        self.classes = torch.stack(outputs).argmax(-1).tolist() if one else None
+
+    def of(self, i: int) -> Tensor:
+        """(R, H) for text i."""
+        other = range(len(self.vectors))
+        if self.classes is not None:
+            explained = self.problem.target.of(i)
+            other = [r for r, c in enumerate(self.classes) if c != explained]  # type: ignore[assignment]
+        if not other:
+            raise ValueError(
+                f"the model gives every reference the class that is explained ({self.problem.target.names[i]}); "
+                "pass references=[…], texts of another class"
+            )
+        return self.vectors[list(other)[: self.limit]]
+
+
+def _encoded(problem: Problem, references: Sequence[Text] | None) -> list[Encoding]:
+    model = problem.model
+    if references is None:
+        if model.task != "classification" or model.tokenizer is None:
+            raise ValueError("ig2 has no references of its own for this model; pass references=[…], texts to move to")
+        references = examples("sst2", limit=_CORPUS)["text"].tolist()
+    if isinstance(references, str) or not len(references):
+        raise ValueError("references is empty or a single string; pass a list of texts of another class")
+    if model.tokenizer is None:
+        raise ValueError("references need a tokenizer; pass tokenizer=…")
+    return encode(list(references), model.tokenizer, limit=model.limit, truncate=True)
+
+
+def _layer(model: nn.Module, name: str | None) -> nn.Module:
+    if name is None:
+        return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    modules = dict(model.named_modules())
+    if name not in modules or not name:
+        raise ValueError(f"unknown layer {name!r}; choose one of model.named_modules(), such as {list(modules)[-1]!r}")
+    return modules[name]
+
+
+@contextmanager
+def _heard(module: nn.Module, at_input: bool) -> Iterator[list[Tensor]]:
+    """Overhear a module's first input, or its output: (n, H) each time it runs; of (n, L, H), the first token."""
+    heard: list[Tensor] = []
+
+    def listen(_: nn.Module, inputs: Any, output: Any = None) -> None:
+        value = inputs[0] if at_input else output[0] if isinstance(output, tuple) else output
+        heard.append(value[:, 0] if value.ndim == 3 else value)
+
+    handle = module.register_forward_pre_hook(listen) if at_input else module.register_forward_hook(listen)
+    try:
+        yield heard
+    finally:
+        handle.remove()

@@ -1,0 +1,126 @@
+"""Methods on straight lines: gradient times input, IG, and averages over random points of lines."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from udig_lab.adaptive import adaptive
+from udig_lab.baseline import Baseline, as_baseline
+from udig_lab.methods.solution import Paths, Solution
+from udig_lab.paths import LineIntegral, scattered, straight
+from udig_lab.problem import Problem
+
+
+def gradient_x_input(problem: Problem) -> Paths:
+    """Gradient x input: one gradient at the input, times the way from the baseline.
+
+    With ``baseline="zero"`` this is the classic product with the input itself. It is the first-order Taylor estimate
+    of F(x) - F(x').
+
+    Source: Shrikumar et al. 2016, arXiv 1605.01713; Baehrens et al. 2010.
+    """
+
+    def integral(i: int) -> LineIntegral:
+        explicand, baseline = problem.ends(i)
+        return LineIntegral(explicand[None], (explicand - baseline)[None])
+
+    return Paths(integral)
+
+
+def ig(
+    problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tolerance: float = 1.0
+) -> Paths | Solution:
+    """Integrated Gradients: the straight line from the baseline to the input.
+
+    Args:
+        problem: texts and baseline.
+        n_steps: nodes of the quadrature rule; with "adaptive", the most a text may use.
+        rule: "gauss_legendre", "left", "right", "midpoint", "trapezoid", or "adaptive", which adds nodes until the
+            text's Delta% is at most ``tolerance``.
+        tolerance: in percent; for "adaptive" only.
+
+    Source: Sundararajan, Taly & Yan, ICML 2017, eq. 1. The defaults are those of the runs in Enguehard, Findings of
+    ACL 2023.
+    """
+    if rule == "adaptive":
+        return Solution(*adaptive(problem, n_steps=n_steps, tolerance=tolerance))
+    return Paths(lambda i: straight(*problem.ends(i), n_steps=n_steps, rule=rule))
+
+
+def gradient_shap(problem: Problem, *, n_samples: int = 5, stdev: float = 0.0, seed: int = 0) -> Paths:
+    """GradientSHAP: random points of the straight line to the input, which may be blurred with noise.
+
+    Args:
+        problem: texts and baseline.
+        n_samples: points.
+        stdev: standard deviation of the noise added to the input, in embedding units.
+        seed: of the draws; a text's draws depend on nothing but the seed and the text.
+
+    Source: Lundberg & Lee, NeurIPS 2017, as in captum's GradientShap; the defaults are captum's, with which the
+    published comparisons were run (Enguehard 2023).
+    """
+    _at_least_one(n_samples)
+
+    def integral(i: int) -> LineIntegral:
+        explicand, baseline = problem.ends(i)
+        generator = _generator(problem, i, seed)
+        nodes = torch.rand(n_samples, generator=generator).to(explicand)
+        noise = None
+        if stdev:
+            noise = stdev * torch.randn(n_samples, *explicand.shape, generator=generator).to(explicand)
+            noise = noise * problem.moving(i)[:, None]
+        return scattered(explicand, baseline.expand(n_samples, -1, -1), nodes, noise)
+
+    return Paths(integral)
+
+
+def expected_gradients(
+    problem: Problem,
+    *,
+    baselines: Sequence[str | int | Tensor] = ("pad", "mask", "unk", "mean"),
+    n_samples: int = 200,
+    seed: int = 0,
+) -> Paths:
+    """Expected gradients: IG averaged over several baselines, each point on a random place of a random line.
+
+    The problem's own baseline is not used; F(x') is the mean over ``baselines``.
+
+    Args:
+        problem: texts.
+        baselines: anything ``explain`` takes as a baseline, at least one.
+        n_samples: points; every baseline gets its share of them (as many each, up to one).
+        seed: of the draws; a text's draws depend on nothing but the seed and the text.
+
+    Source: Erion et al., Nature Machine Intelligence 2021, arXiv 1906.10670; 200 samples as in its text experiments'
+    default.
+    """
+    _at_least_one(n_samples)
+    if not baselines:
+        raise ValueError("expected_gradients needs at least one baseline; pass baselines=('pad', 'mask')")
+    chosen: list[Baseline] = [as_baseline(b, problem.model) for b in baselines]
+
+    def starts(i: int) -> Tensor:
+        return torch.stack([b.embeddings(problem.encodings[i], problem.model.table) for b in chosen])  # (R, L, D)
+
+    def integral(i: int) -> LineIntegral:
+        explicand = problem.explicand(i)
+        nodes = torch.rand(n_samples, generator=_generator(problem, i, seed)).to(explicand)
+        which = torch.arange(n_samples, device=explicand.device) % len(chosen)
+        return scattered(explicand, starts(i)[which], nodes)
+
+    return Paths(integral, starts=starts)
+
+
+def _generator(problem: Problem, i: int, seed: int) -> torch.Generator:
+    """Random numbers of a text: the same in any batch and any order."""
+    fingerprint = zlib.crc32(problem.encodings[i].input_ids.numpy().tobytes())
+    return torch.Generator().manual_seed((seed << 32) + fingerprint)
+
+
+def _at_least_one(n_samples: int) -> None:
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, not {n_samples}")

@@ -1,0 +1,111 @@
+"""Methods that replace tokens by the baseline and look at F: SIG in closed form, Shapley value sampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from udig_lab.methods.solution import Paths, Solution
+from udig_lab.paths import segments
+from udig_lab.problem import Problem
+
+EXACT = "exact"
+
+
+def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Solution:
+    """Sequential IG: each token walks alone from its baseline to the input, the rest of the sentence in place.
+
+    By the gradient theorem the integral over the one moving token, summed over its dimensions, is
+    F(x) - F(x with that token at its baseline), whatever the path: L forward passes and no gradient. That is the
+    default; a quadrature rule gives the same up to its error. The paper divides the scores by their norm, which
+    changes no ranking; here they stay in units of F.
+
+    Args:
+        problem: texts and baseline.
+        rule: "exact" for the closed form, or a rule of ``quadrature.SEGMENT_RULES``.
+        n_steps: nodes a token; for the rules only.
+
+    Source: Enguehard, Findings of ACL 2023, arXiv 2305.15853, eq. 5; 50 Gauss-Legendre nodes in its code.
+    """
+    if rule == EXACT:
+        return _left_out(problem)
+
+    def integral(i: int) -> object:
+        tokens = problem.moving(i).nonzero()[:, 0]
+        return segments(*problem.ends(i), tokens, n_steps=n_steps, rule=rule)
+
+    return Paths(integral)  # type: ignore[arg-type]
+
+
+def _left_out(problem: Problem) -> Solution:
+    """F(x) - F(x with token i at its baseline) for every token that moves."""
+    places = [(i, t) for i in range(len(problem)) for t in problem.moving(i).nonzero()[:, 0].tolist()]
+    rows = [(i, None) for i in range(len(problem))] + places
+
+    def embed(r: int) -> Tensor:
+        i, token = rows[r]
+        explicand, baseline = problem.ends(i)
+        if token is not None:
+            explicand[token] = baseline[token]
+        return explicand
+
+    values = problem.values(embed, [i for i, _ in rows]).double()
+    at_input = values[: len(problem)]
+    scores = [at_input.new_zeros(n) for n in problem.lengths]
+    for (i, token), value in zip(places, values[len(problem) :], strict=True):
+        scores[i][token] = at_input[i] - value
+    moved = [int(problem.moving(i).sum()) for i in range(len(problem))]
+    return Solution(scores, [0] * len(problem), [m + 1 for m in moved])
+
+
+def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) -> Solution:
+    """Shapley values by sampling: a token's mean effect when tokens enter the baseline in random orders.
+
+    Args:
+        problem: texts and baseline.
+        n_samples: orders.
+        seed: of the draws.
+
+    Source: Castro, Gomez & Tejada 2009; Strumbelj & Kononenko 2010; computed by captum, whose default is 25 orders.
+
+    Raises:
+        ImportError: captum is not installed.
+    """
+    captum = captum_attr("shapley_sampling")
+    scores, forwards = [], []
+    for i in range(len(problem)):  # captum takes one text at a time; it batches the orders
+        explicand, baseline = problem.ends(i)
+        moving = problem.moving(i)
+        # One feature a token; special tokens, which do not move, share one.
+        features = torch.where(moving, moving.cumsum(0), 0)[None, :, None].repeat(1, 1, explicand.shape[1])
+
+        def value(points: Tensor, i: int = i) -> Tensor:
+            return problem.values(lambda r: points[r], [i] * len(points))
+
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(seed)
+            found = captum.ShapleyValueSampling(value).attribute(
+                explicand[None],
+                baselines=baseline[None],
+                feature_mask=features,
+                n_samples=n_samples,
+                perturbations_per_eval=problem.budget.fits(len(explicand)),
+            )
+        scores.append(found[0, :, 0].double() * moving)  # a feature's value is repeated over its dimensions
+        forwards.append(n_samples * (int(moving.sum()) + 1) + 1)
+    return Solution(scores, [0] * len(problem), forwards)
+
+
+def captum_attr(method: str) -> object:
+    """The module ``captum.attr``.
+
+    Raises:
+        ImportError: captum is not installed.
+    """
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise ImportError(
+            f"{method} is computed by captum, which is not installed; run: pip install captum"
+        ) from error
+    return captum.attr

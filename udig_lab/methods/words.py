@@ -1,0 +1,160 @@
+"""Methods whose paths visit words: DIG, UDIG, and both with one token moving at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from udig_lab.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
+from udig_lab.methods.solution import Paths
+from udig_lab.paths import Integral, one_at_a_time, polyline
+from udig_lab.problem import Problem
+from udig_lab.walk import DigSearch
+
+
+def dig(
+    problem: Problem,
+    *,
+    n_steps: int = 30,
+    n_neighbors: int = 500,
+    factor: int = 0,
+    strategy: str = "greedy",
+    rule: str = "left",
+    candidates: str = "all",
+) -> Paths:
+    """Discretized IG: from each word to the baseline through neighbouring words, made monotone.
+
+    Args:
+        problem: texts and baseline (one row for all tokens).
+        n_steps: m, anchors per token.
+        n_neighbors: nearest rows of an anchor among which the next is chosen.
+        factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
+        strategy: "greedy" or "maxcount".
+        rule: "left" as published, "right", "midpoint" or "trapezoid".
+        candidates: "all" rows of the table, or "words".
+
+    Source: Sanyal & Ren, EMNLP 2021, arXiv 2108.13654; the defaults are its code's.
+    """
+    return _together(problem, _search(problem, DigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+
+
+def udig(
+    problem: Problem,
+    *,
+    n_steps: int = 30,
+    n_neighbors: int = 50,
+    factor: int = 1,
+    strategy: str = "greedy",
+    rule: str = "left",
+    candidates: str = "all",
+) -> Paths:
+    """Uniform Discretized IG: through words near evenly spaced points of the straight line, made monotone.
+
+    Args:
+        problem: texts and baseline (one row for all tokens).
+        n_steps: m, interpolation points and so anchors per token.
+        n_neighbors: candidate words per interpolation point.
+        factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
+        strategy: "greedy" or "maxcount".
+        rule: "left" as published, "right", "midpoint" or "trapezoid".
+        candidates: "all" rows of the table, or "words".
+
+    Source: Sinha Roy & Kundu, arXiv 2412.03886; settings of its recorded DistilBERT run.
+    """
+    return _together(problem, _search(problem, UdigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+
+
+def sequential_dig(
+    problem: Problem,
+    *,
+    n_steps: int = 30,
+    n_neighbors: int = 500,
+    factor: int = 0,
+    strategy: str = "greedy",
+    rule: str = "left",
+    candidates: str = "all",
+) -> Paths:
+    """DIG's paths walked by one token at a time, the others in place; settings as for ``dig``.
+
+    With ever finer paths the scores tend to SIG's: with one moving token the sum over its dimensions does not depend
+    on the path.
+
+    Source: Enguehard, Findings of ACL 2023, arXiv 2305.15853 ("Seq-DIG" in its code).
+    """
+    return _one_by_one(problem, _search(problem, DigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+
+
+def sequential_udig(
+    problem: Problem,
+    *,
+    n_steps: int = 30,
+    n_neighbors: int = 50,
+    factor: int = 1,
+    strategy: str = "greedy",
+    rule: str = "left",
+    candidates: str = "all",
+) -> Paths:
+    """UDIG's paths walked by one token at a time, the others in place; settings as for ``udig``.
+
+    Source: none; the counterpart of ``sequential_dig``.
+    """
+    return _one_by_one(problem, _search(problem, UdigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+
+
+def _search(
+    problem: Problem, kind: type[AnchorSearch], n_steps: int, n_neighbors: int, strategy: str, candidates: str
+) -> AnchorSearch:
+    """The search for these settings, with all words of all texts looked up; shared by later calls."""
+    baseline, vocabulary = problem.baseline, problem.model.vocabulary
+    if baseline.value.ndim != 1:
+        raise ValueError("paths through words need one baseline row for all tokens; pass a token, a name or (D,)")
+    settings = (n_steps, n_neighbors, strategy, candidates)
+    key = (kind, *settings, baseline.row if baseline.row is not None else tuple(baseline.value.tolist()))
+    search = vocabulary.searches.get(key)
+    if not isinstance(search, AnchorSearch):
+        search = kind(vocabulary, baseline.value, baseline.row, *settings)
+        vocabulary.searches[key] = search
+    search.anchors(torch.cat([_words(problem, i) for i in range(len(problem))]))
+    return search
+
+
+def _words(problem: Problem, i: int) -> Tensor:
+    """(T,) ids of the tokens of text i that move."""
+    ids = problem.encodings[i].input_ids.to(problem.model.table.device)
+    return ids[problem.moving(i)]
+
+
+def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
+    def integral(i: int) -> Integral:
+        paths = search.vertices(_words(problem, i), factor)  # (P, T, D)
+        vertices = problem.explicand(i).expand(len(paths), -1, -1).clone()  # special tokens stand still
+        vertices[:, problem.moving(i)] = paths
+        return polyline(vertices, rule=rule)
+
+    return Paths(integral, _names(problem, search))
+
+
+def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
+    def integral(i: int) -> Integral:
+        tokens = problem.moving(i).nonzero()[:, 0]  # (T,)
+        return one_at_a_time(problem.explicand(i), tokens, search.vertices(_words(problem, i), factor), rule=rule)
+
+    return Paths(integral, _names(problem, search))
+
+
+def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], tuple[tuple[str, ...] | None, ...]]:
+    """For every token the words its path visits, input first."""
+    name = problem.model.vocabulary.name
+
+    def anchors(i: int) -> tuple[tuple[str, ...] | None, ...]:
+        rows = iter(search.anchors(_words(problem, i)).tolist())
+        return tuple(
+            tuple(f"<{problem.baseline.name}>" if row == BASELINE_ANCHOR else name(row) for row in next(rows))
+            if moves
+            else None
+            for moves in problem.moving(i).tolist()
+        )
+
+    return anchors
