@@ -41,7 +41,7 @@ test: fast
 	$(RUN)/python -m pytest tests/book
 
 bench: $(VENV)/ready
-	$(RUN)/python benchmarks/path_share.py
+	$(RUN)/python benchmarks/peers.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

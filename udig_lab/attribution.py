@@ -112,7 +112,8 @@ class Attribution:
             axes.invert_yaxis()
             axes.axvline(0, color="C5", linewidth=0.8)
             axes.set(
-                title=f"{self.method} for {self.target_name!r}".replace("$", r"\$"), xlabel=f"score ({self.output})"
+                title=f"{self.method} for {self.target_name!r}".replace("$", r"\$"),
+                xlabel="signed value" if self.groups else f"score ({self.output})",
             )
 
         best, least = max(words, key=lambda p: p[1]), min(words, key=lambda p: p[1])

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# Rows x tokens in one pass: where a 3-layer and a 12-layer encoder are both near their best on a CPU.
-TOKEN_BUDGET = 2048
+# Rows x tokens in one pass: on a CPU where a 3-layer and a 12-layer encoder are both near their best; on a GPU what
+# a 12-layer encoder's activations in 16 GB allow.
+_BUDGETS = {"cpu": 2048}
+_GPU_BUDGET = 8192
+
+# What starting another pass costs, in tokens that could be read instead.
+_PASS_COSTS = {"cpu": 64}
+_GPU_PASS_COST = 8192
 
 
 @dataclass
@@ -19,10 +25,18 @@ class Budget:
     Attributes:
         tokens: rows x tokens in one pass.
         rows: rows in one pass, whatever their length; None leaves it to the tokens.
+        pass_cost: padding, in tokens, from which on another pass is cheaper.
     """
 
-    tokens: int = TOKEN_BUDGET
+    tokens: int = _BUDGETS["cpu"]
     rows: int | None = None
+    pass_cost: int = _PASS_COSTS["cpu"]
+
+    @classmethod
+    def for_device(cls, device: torch.device, rows: int | None = None) -> Budget:
+        """The default for a kind of device."""
+        tokens = _BUDGETS.get(device.type, _GPU_BUDGET)
+        return cls(tokens, rows, _PASS_COSTS.get(device.type, _GPU_PASS_COST))
 
     def fits(self, length: int) -> int:
         """How many rows of a length go into one pass, at least 1."""

@@ -76,7 +76,9 @@ def integrate(
 
         def gradient(rows: slice, p: Tensor = points, m: Tensor = mask, o: Tensor = owners) -> Tensor:
             leaf = p[rows].requires_grad_(True)
-            return torch.autograd.grad(scalar(leaf, m[rows], o[rows]).sum(), leaf)[0]
+            total: Tensor = scalar(leaf, m[rows], o[rows]).sum()
+            (found,) = torch.autograd.grad(total, leaf)
+            return found
 
         rows = budget.run(gradient, len(points))  # (n, L, D)
         start = 0
@@ -103,7 +105,7 @@ def _collected(gradient: Tensor, piece: _Piece, collect: str) -> Tensor:
     """(k, L, D) gradients of a piece, times its weights, summed."""
     if collect == "dimensions":
         return torch.einsum("kld,kld->ld", gradient, piece.weights).double()
-    part = torch.linalg.vecdot(gradient, piece.weights)  # (k, L)
+    part: Tensor = torch.linalg.vecdot(gradient, piece.weights)  # (k, L)
     return part.double().sum(0) if collect == "tokens" else part
 
 
@@ -136,7 +138,8 @@ def _packs(
         integral = build(i)
         first = 0
         while first < len(integral):
-            if room == 0 or (pack and not mixed and pack[0].points.shape[1] != lengths[i]):
+            padding = (pack[0].points.shape[1] - lengths[i]) * min(room, len(integral) - first) if pack else 0
+            if room == 0 or padding > (budget.pass_cost if mixed else 0):
                 if pack:
                     yield pack
                 pack = []

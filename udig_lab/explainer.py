@@ -88,7 +88,7 @@ def explain(
     encodings, single = _encodings(text_model, texts, input_ids, special_ids, max_length)
     with left_as_found(text_model.model):
         begin = time.perf_counter()
-        problem, at_input = _problem(
+        problem = _problem(
             text_model,
             encodings,
             baseline=baseline,
@@ -96,7 +96,7 @@ def explain(
             output=output,
             rules=as_protocol(protocol),
             precision=precision,
-            budget=Budget(rows=internal_batch_size),
+            budget=Budget.for_device(text_model.table.device, internal_batch_size),
             progress=len(encodings) > 16 and sys.stderr.isatty() if progress is None else progress,
         )
         chosen = method_named(method).settings(method, settings)
@@ -104,9 +104,7 @@ def explain(
         solution = _followed(problem, made) if isinstance(made, Paths) else made
         at_baseline = _at_baseline(problem, made)
         seconds = (time.perf_counter() - begin) / len(encodings)
-    results = _attributions(
-        problem, solution, made, at_input, at_baseline, method, chosen, as_protocol(protocol).name, seconds
-    )
+    results = _attributions(problem, solution, made, at_baseline, method, chosen, as_protocol(protocol).name, seconds)
     return results[0] if single else results
 
 
@@ -153,7 +151,7 @@ def trace(
     rules = as_protocol(protocol)
     with left_as_found(text_model.model):
         begin = time.perf_counter()
-        problem, at_input = _problem(
+        problem = _problem(
             text_model,
             encodings,
             baseline=baseline,
@@ -161,13 +159,13 @@ def trace(
             output=output,
             rules=rules,
             precision="float32",
-            budget=Budget(),
+            budget=Budget.for_device(text_model.table.device),
             progress=False,
         )
         chosen = method_named(method).settings(method, settings)
         made = method_named(method).build(problem, **chosen)
         if not isinstance(made, Paths):
-            hint = '; pass rule="gauss_legendre"' if "rule" in chosen else ""
+            hint = '; pass rule="gauss_legendre"' if chosen.get("rule") in ("exact", "adaptive") else ""
             raise ValueError(f"{method} follows no path with these settings, so there is nothing to trace{hint}")
         integral: Any = made.integral(0)
         (part,) = problem.integrate(lambda _: integral, "points")
@@ -175,7 +173,7 @@ def trace(
         at_baseline = _at_baseline(problem, made)
         solution = Solution([part.double().sum(0)], [len(part)])
         seconds = time.perf_counter() - begin
-    (attribution,) = _attributions(problem, solution, made, at_input, at_baseline, method, chosen, rules.name, seconds)
+    (attribution,) = _attributions(problem, solution, made, at_baseline, method, chosen, rules.name, seconds)
     return Trace(attribution, *problem.ends(0), integral, part, f)
 
 
@@ -190,37 +188,38 @@ def _problem(
     precision: str,
     budget: Budget,
     progress: bool,
-) -> tuple[Problem, Tensor]:
-    """The problem, and F (N,) at the input: the target needs the prediction first."""
+) -> Problem:
+    """The problem; reads the inputs, because the target may be what the model predicts there."""
     start = as_baseline(baseline, model)
     if model.task == "causal":
         encodings, ids = _continued(model, encodings, target, budget)
         reader = Reader(model, encodings, keep=max(len(row) for row in ids), precision=precision)
-        outputs = _read(model, encodings, reader, budget)
-        goal = continuations(ids, output, model, outputs)
     else:
         reader = Reader(model, encodings, embed_twice=rules.embed_twice, precision=precision)
-        outputs = _read(model, encodings, reader, budget)
-        goal = resolve(target, output, model, encodings, outputs, moving=rules.moving_target)
-    everyone = torch.arange(len(encodings), device=outputs[0].device)
-    at_input = torch.cat([goal(o[None], n[None]) for o, n in zip(outputs, everyone, strict=True)])
-    for number, value in enumerate(at_input.tolist()):
+    n = len(encodings)
+
+    def embed(r: int) -> Tensor:
+        return start.embeddings(encodings[r - n], model.table) if r >= n else _embedded(model, encodings[r])
+
+    # Inputs and baselines in one go: for a single short text every pass counts.
+    outputs = read(reader, embed, [*range(n)] * 2, [len(e) for e in encodings] * 2, budget)
+    if model.task == "causal":
+        goal = continuations(ids, output, model, outputs[:n])
+    else:
+        goal = resolve(target, output, model, encodings, outputs[:n], moving=rules.moving_target)
+    owners = torch.arange(n, device=outputs[0].device).repeat(2)
+    f = torch.cat([goal(o[None], i[None]) for o, i in zip(outputs, owners, strict=True)])  # (2N,)
+    for number, value in enumerate(f[:n].tolist()):
         if not math.isfinite(value):
             raise ValueError(
                 f"F of text {number} is not finite ({value}): check the model's weights, or use a wider number type"
             )
-    return Problem(model, encodings, start, reader, goal, budget, progress), at_input
+    return Problem(model, encodings, start, reader, goal, f[:n], f[n:], budget, progress)
 
 
-def _read(model: TextModel, encodings: Sequence[Encoding], reader: Reader, budget: Budget) -> list[Tensor]:
-    table = model.table
-    return read(
-        reader,
-        lambda i: table[encodings[i].input_ids.to(table.device)],
-        range(len(encodings)),
-        [len(e) for e in encodings],
-        budget,
-    )
+def _embedded(model: TextModel, encoding: Encoding) -> Tensor:
+    """(L, D)"""
+    return model.table[encoding.input_ids.to(model.table.device)]
 
 
 def _continued(
@@ -235,7 +234,10 @@ def _continued(
     for number, wish in enumerate(wishes):
         if wish is None:
             if next_ids is None:
-                next_ids = [int(o[-1].argmax()) for o in _read(model, encodings, Reader(model, encodings), budget)]
+                lengths = [len(e) for e in encodings]
+                reader = Reader(model, encodings)
+                outputs = read(reader, lambda i: _embedded(model, encodings[i]), range(len(lengths)), lengths, budget)
+                next_ids = [int(o[-1].argmax()) for o in outputs]
             ids.append([next_ids[number]])
         elif not isinstance(wish, str) or model.tokenizer is None:
             raise ValueError(f"unknown target {wish!r}: a language model explains the text that continues the prompt")
@@ -267,13 +269,12 @@ def _followed(problem: Problem, paths: Paths) -> Solution:
 
 def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
     """F(x') of every text, or the mean of F over the points where its paths begin."""
-    n = len(problem)
     if not isinstance(made, Paths) or made.starts is None:
-        return problem.values(lambda i: problem.ends(i)[1], range(n)).tolist()  # type: ignore[no-any-return]
+        return problem.at_baseline.tolist()
     means = []
-    for i in range(n):  # one text at a time: IG2 finds its start by walking there
+    for i in range(len(problem)):  # one text at a time: IG2 finds its start by walking there
         points = made.starts(i)  # (R, L, D)
-        means.append(float(problem.values(lambda r, points=points: points[r], [i] * len(points)).mean()))  # type: ignore[misc]
+        means.append(float(problem.values(points.__getitem__, [i] * len(points)).mean()))
     return means
 
 
@@ -281,7 +282,6 @@ def _attributions(
     problem: Problem,
     solution: Solution,
     made: Paths | Solution,
-    at_input: Tensor,
     at_baseline: Sequence[float],
     method: str,
     settings: dict[str, Any],
@@ -303,7 +303,7 @@ def _attributions(
             target_name=goal.names[i],
             output=goal.kind,
             probability=goal.probabilities[i],
-            f_input=float(at_input[i]),
+            f_input=float(problem.at_input[i]),
             f_baseline=at_baseline[i],
             method=method,
             baseline=method if own_start else problem.baseline.name,

@@ -88,16 +88,17 @@ def encode_ids(input_ids: Any, *, special_ids: Sequence[int] | None, tokenizer: 
     if special_ids is None:
         if tokenizer is None:
             raise ValueError("a model without a tokenizer needs special_ids=[…] (an empty list if there are none)")
-        special_ids = _scaffolding(tokenizer)
+        special_ids = sorted(_scaffolding(tokenizer))
     rows = input_ids.tolist() if isinstance(input_ids, Tensor) else [_plain(row) for row in input_ids]
     if rows and isinstance(rows[0], int):
         rows = [rows]
     if not rows:
         raise ValueError("input_ids is empty; pass at least one sequence of token ids")
+    fixed_ids = set(special_ids)
     encodings = []
     for number, ids in enumerate(rows):
         tokens = tokenizer.convert_ids_to_tokens(ids) if tokenizer is not None else [str(i) for i in ids]
-        special = [i in special_ids for i in ids]
+        special = [i in fixed_ids for i in ids]
         words = [None if fixed else position for position, fixed in enumerate(special)]
         sequence = [None if fixed else 0 for fixed in special]
         encodings.append(_checked(ids, special, tokens, tokens, words, sequence, None, f"sequence {number}"))

@@ -168,7 +168,7 @@ def _log_probabilities(
             lambda r: table[ids[r].to(table.device)],
             range(len(ids)),
             [len(i) for i in ids],
-            Budget(),
+            Budget.for_device(table.device),
         )
         logits = torch.stack(rows)  # (N (1 + changes), C)
     n = len(attributions)

@@ -65,8 +65,8 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
     alt = (
         f"Four panels for {a.method} with the {a.baseline} baseline. The path of “{a.tokens[token]}” leaves the "
         f"straight line by at most {np.abs(aside).max(initial=0):.2f} of its length. F goes from {a.f_baseline:.2f} "
-        f"to {a.f_input:.2f} over {len(f)} points. The running sum of the steps ends at {float(steps.sum()):.2f}, where "
-        f"F(x) - F(x') is {a.f_input - a.f_baseline:.2f}. The largest score is {best[1]:.2f}, for “{best[0]}”."
+        f"to {a.f_input:.2f} over {len(f)} points. The running sum of the steps ends at {float(steps.sum()):.2f}, "
+        f"where F(x) - F(x') is {a.f_input - a.f_baseline:.2f}. The largest score is {best[1]:.2f}, for “{best[0]}”."
     )
     return show(draw, alt=alt, caption=caption, panels=4, columns=2, size=(9.0, 6.4))
 
@@ -108,7 +108,7 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
 
 
 def tree(attribution: Attribution, *, caption: str = "") -> Picture:
-    """The groups of an IDG explanation above their words: colour for the sign, strength for the value.
+    """The groups of an IDG explanation above their words: colour: sign; strength: |IDG|; number: value.
 
     Args:
         attribution: made with ``method="idg"``.

@@ -28,6 +28,7 @@ class Problem:
         baseline: the reference point.
         reader: embeddings -> the model's output.
         target: output -> F.
+        at_input, at_baseline: (N,) F at the explicands and at the baselines.
         budget: bounds every pass through the model.
         progress: whether long work shows a bar.
     """
@@ -37,6 +38,8 @@ class Problem:
     baseline: Baseline
     reader: Reader
     target: Target
+    at_input: Tensor
+    at_baseline: Tensor
     budget: Budget
     progress: bool = False
 
@@ -77,12 +80,16 @@ class Problem:
         texts = torch.tensor(owners, device=outputs[0].device)
         return torch.cat([self.target(o[None], t[None]) for o, t in zip(outputs, texts, strict=True)])
 
-    def integrate(self, build: Callable[[int], Integral], collect: str) -> list[Tensor]:
-        """Evaluate one line integral a text; see ``engine.integrate``."""
+    def integrate(
+        self, build: Callable[[int], Integral], collect: str, texts: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Evaluate one line integral a text, or for some of the texts; see ``engine.integrate``."""
+        chosen = range(len(self)) if texts is None else texts
+        number = torch.tensor(chosen, device=self.model.table.device)
         return integrate(
-            self.scalar,
-            build,
-            self.lengths,
+            lambda points, mask, owners: self.scalar(points, mask, number[owners]),
+            lambda j: build(chosen[j]),
+            [len(self.encodings[i]) for i in chosen],
             collect=collect,
             budget=self.budget,
             mixed=self.reader.pads,

@@ -80,7 +80,9 @@ class Reader:
         if not self.text_model.from_hub:
             with _replaced_output(self.text_model.embedding, embeddings):
                 return _two_dimensional(model(self._ids[owners, : embeddings.shape[1]]), model)
-        inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": mask}
+        # Without padding there is nothing to mask, and every attention layer saves the work.
+        padding = mask if bool((mask == 0).any()) else None
+        inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": padding}
         if self.text_model.decoder:
             # The last token is the one that speaks, so all last tokens must stand in the last column.
             inputs = _padded_left(embeddings, mask)
@@ -95,8 +97,8 @@ class Reader:
                 raise TypeError(
                     f"{type(model).__name__} gives no start and end logits; load it with AutoModelForQuestionAnswering"
                 )
-            hidden = (1 - mask) * torch.finfo(start.dtype).min  # no answer begins in the padding
-            return torch.stack([start, end], dim=1) + hidden[:, None].to(start)
+            nowhere = torch.finfo(start.dtype).min  # no answer begins in the padding
+            return torch.stack([start, end], dim=1).masked_fill(mask[:, None] == 0, nowhere)
         logits = getattr(output, "logits", None)
         if self.text_model.task == "causal" and isinstance(logits, Tensor) and logits.ndim == 3:
             return logits[:, -self.keep :]
@@ -131,7 +133,8 @@ def read(
     batches: list[list[int]] = [[]]
     for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):  # ascending: the newest is the longest
         full = len(batches[-1]) >= budget.fits(lengths[r])
-        if batches[-1] and (full or not (reader.pads or lengths[batches[-1][0]] == lengths[r])):
+        padding = sum(lengths[r] - lengths[q] for q in batches[-1])
+        if batches[-1] and (full or padding > (budget.pass_cost if reader.pads else 0)):
             batches.append([])
         batches[-1].append(r)
     found: list[Tensor] = [torch.empty(0)] * len(lengths)

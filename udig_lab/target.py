@@ -24,6 +24,7 @@ class Target:
     """One number a text, read from the model's output.
 
     Attributes:
+        task: the model's.
         kind: "logit" of a class, its "log_odds" log p / (1 - p); the "start" logit of an answer, its "end" logit or
             their sum ("joint"); "log_prob" of a continuation, or the sum of its "logit"s.
         index: (N, c) what is explained in each text: a class; start and end; the ids of a continuation, padded
@@ -33,6 +34,7 @@ class Target:
         moving: explain the largest logit of every point instead (the published code's choice).
     """
 
+    task: str
     kind: str
     index: Tensor
     names: tuple[str, ...]
@@ -42,9 +44,9 @@ class Target:
     def __call__(self, output: Tensor, owners: Tensor) -> Tensor:
         """F (n,) of a model's output for n points; row r belongs to text ``owners[r]``."""
         index = self.index[owners]  # (n, c)
-        if self.kind in ("start", "end", "joint"):
+        if self.task == "span":
             return self._span(output, index)
-        if self.kind == "log_prob" or output.ndim == 3:
+        if self.task == "causal":
             return self._continuation(output, index)
         if self.moving:
             index = output.argmax(-1, keepdim=True)
@@ -71,7 +73,7 @@ class Target:
     def of(self, i: int) -> int | tuple[int, ...]:
         """The index of text i as plain numbers: a class, or positions or ids."""
         numbers = [n for n in self.index[i].tolist() if n >= 0]
-        return numbers[0] if self.kind in ("logit", "log_odds") and len(self.index[i]) == 1 else tuple(numbers)
+        return numbers[0] if self.task == "classification" else tuple(numbers)
 
 
 def resolve(
@@ -119,8 +121,8 @@ def continuations(
     index = torch.tensor([[*row, *[-1] * (width - len(row))] for row in ids], device=outputs[0].device)
     names = [model.tokenizer.decode(row) if model.tokenizer is not None else str(list(row)) for row in ids]
     everyone = torch.arange(len(ids), device=index.device)
-    log_prob = Target("log_prob", index, tuple(names), ())(torch.stack(list(outputs)), everyone)
-    return Target(kind, index, tuple(names), tuple(log_prob.exp().tolist()))
+    log_prob = Target("causal", "log_prob", index, tuple(names), ())(torch.stack(list(outputs)), everyone)
+    return Target("causal", kind, index, tuple(names), tuple(log_prob.exp().tolist()))
 
 
 def _one_each(target: Any, n: int, task: str) -> list[Any]:
@@ -147,7 +149,9 @@ def _classes(wishes: Sequence[Any], kind: str, model: TextModel, logits: Tensor,
         indices.append(index)
     index = torch.tensor(indices, device=logits.device)[:, None]  # (N, 1)
     probabilities = logits.softmax(-1).gather(1, index)[:, 0].tolist()
-    return Target(kind, index, tuple(model.class_name(i) for i in indices), tuple(probabilities), moving)
+    return Target(
+        "classification", kind, index, tuple(model.class_name(i) for i in indices), tuple(probabilities), moving
+    )
 
 
 def _spans(
@@ -171,7 +175,7 @@ def _spans(
         log = output.log_softmax(-1)
         probabilities.append(float((log[0, start] + log[1, end]).exp()))
     index = torch.tensor(spans, device=outputs[0].device)  # (N, 2)
-    return Target(kind, index, tuple(names), tuple(probabilities), moving)
+    return Target("span", kind, index, tuple(names), tuple(probabilities), moving)
 
 
 def best_span(output: Tensor, encoding: Encoding, longest: int = 30) -> tuple[int, int]:

@@ -36,9 +36,10 @@ class DigSearch(AnchorSearch):
 
     def successors(self, rows: Tensor) -> Tensor:
         """The best neighbours (T, depth) of anchors (T,), best first; ``BASELINE_ANCHOR`` where there are no more."""
-        new = torch.tensor(sorted(set(rows.tolist()) - self._ranks.keys()), dtype=torch.int64, device=rows.device)
-        for block in new.split(_BLOCK) if len(new) else ():
-            self._ranks.update(zip(block.tolist(), self._ranked(block), strict=True))
+        new = sorted(set(rows.tolist()) - self._ranks.keys())
+        for a in range(0, len(new), _BLOCK):
+            block = new[a : a + _BLOCK]
+            self._ranks.update(zip(block, self._ranked(torch.tensor(block, device=rows.device)), strict=True))
         return torch.stack([self._ranks[row] for row in rows.tolist()])
 
     def _ranked(self, rows: Tensor) -> Tensor:
@@ -49,11 +50,14 @@ class DigSearch(AnchorSearch):
         itself[:, -1] |= ~itself.any(1)  # otherwise the farthest is one too many
         barred = itself if self.baseline_id is None else itself | (near == self.baseline_id)
         size = max(1, _CANDIDATES // k)
-        costs = [
-            COSTS[self.strategy](embedding(n, table), table[r], self.baseline.expand(len(r), -1), self.n_steps)
-            for n, r in zip(near.split(size), rows.split(size), strict=True)
-        ]
-        cost = torch.cat(costs).masked_fill(barred, torch.inf)  # (b, k+1)
+        cost = torch.empty(near.shape, dtype=table.dtype, device=table.device)  # (b, k+1)
+        for a in range(0, len(rows), size):  # in blocks that fit the cache
+            current = table[rows[a : a + size]]
+            candidates = embedding(near[a : a + size], table)
+            cost[a : a + size] = COSTS[self.strategy](
+                candidates, current, self.baseline.expand_as(current), self.n_steps
+            )
+        cost = cost.masked_fill_(barred, torch.inf)
         cost, order = cost.sort(dim=1, stable=True)
         ranked = near.gather(1, order).masked_fill(cost.isinf(), BASELINE_ANCHOR)
         return ranked[:, : self._depth].clone()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ def deep_lift(problem: Problem) -> Solution:
     Raises:
         ImportError: captum is not installed.
     """
-    captum: Any = captum_attr("deep_lift")
+    captum = captum_attr("deep_lift")
 
     class F(nn.Module):
         """Captum hooks modules, so F has to be one."""

@@ -179,7 +179,7 @@ def _encoded(problem: Problem, references: Sequence[Text] | None) -> list[Encodi
 def _layer(model: nn.Module, name: str | None) -> nn.Module:
     if name is None:
         return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    modules = dict(model.named_modules())
+    modules: dict[str, nn.Module] = dict(model.named_modules())
     if name not in modules or not name:
         raise ValueError(f"unknown layer {name!r}; choose one of model.named_modules(), such as {list(modules)[-1]!r}")
     return modules[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,19 +42,17 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | So
 def _left_out(problem: Problem) -> Solution:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
     places = [(i, t) for i in range(len(problem)) for t in problem.moving(i).nonzero()[:, 0].tolist()]
-    rows = [(i, None) for i in range(len(problem))] + places
 
     def embed(r: int) -> Tensor:
-        i, token = rows[r]
+        i, token = places[r]
         explicand, baseline = problem.ends(i)
-        if token is not None:
-            explicand[token] = baseline[token]
+        explicand[token] = baseline[token]
         return explicand
 
-    values = problem.values(embed, [i for i, _ in rows]).double()
-    at_input = values[: len(problem)]
+    values = problem.values(embed, [i for i, _ in places]).double()
+    at_input = problem.at_input.double()
     scores = [at_input.new_zeros(n) for n in problem.lengths]
-    for (i, token), value in zip(places, values[len(problem) :], strict=True):
+    for (i, token), value in zip(places, values, strict=True):
         scores[i][token] = at_input[i] - value
     moved = [int(problem.moving(i).sum()) for i in range(len(problem))]
     return Solution(scores, [0] * len(problem), [m + 1 for m in moved])
@@ -96,7 +96,7 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
     return Solution(scores, [0] * len(problem), forwards)
 
 
-def captum_attr(method: str) -> object:
+def captum_attr(method: str) -> Any:
     """The module ``captum.attr``.
 
     Raises:
