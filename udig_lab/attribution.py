@@ -38,7 +38,7 @@ class Attribution:
         total: what the line integral sums to and should equal F(x) - F(x'): the sum of the scores, or for "idg" of
             the integrated gradients beneath; NaN for "random".
         groups: for "idg", every group with its value; otherwise None.
-        evaluations: gradients of F that were computed for this text.
+        evaluations: gradients that were computed for this text.
         forwards: forward passes of F without gradient, for methods that need some.
         seconds: wall time of the call, divided by its number of texts.
     """

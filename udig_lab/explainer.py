@@ -115,7 +115,7 @@ class Trace:
     Attributes:
         attribution: the result.
         explicand: (L, D).
-        baseline: (L, D).
+        baseline: (L, D); the mean, where there are several.
         integral: points and weights (K, L, D).
         contributions: (K, L) what every point adds to every token's score.
         f: (K,) F at every point.
@@ -171,10 +171,11 @@ def trace(
         (part,) = problem.integrate(lambda _: integral, "points")
         f = problem.values(lambda k: integral.block(k, k + 1)[0][0], [0] * len(integral))
         at_baseline = _at_baseline(problem, made)
-        solution = Solution([part.double().sum(0)], [len(part)])
+        solution = Solution([part.double().sum(0)], [len(part) * made.gradients])
+        baseline_ = problem.ends(0)[1] if made.starts is None else made.starts(0).mean(0)
         seconds = time.perf_counter() - begin
     (attribution,) = _attributions(problem, solution, made, at_baseline, method, chosen, rules.name, seconds)
-    return Trace(attribution, *problem.ends(0), integral, part, f)
+    return Trace(attribution, problem.explicand(0), baseline_, integral, part, f)
 
 
 def _problem(
@@ -264,7 +265,8 @@ def _followed(problem: Problem, paths: Paths) -> Solution:
         sizes[i] = len(integral)
         return integral
 
-    return Solution(problem.integrate(build, "tokens"), sizes)
+    scores = problem.integrate(build, "tokens")
+    return Solution(scores, [size * paths.gradients for size in sizes])
 
 
 def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
@@ -272,7 +274,7 @@ def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
     if not isinstance(made, Paths) or made.starts is None:
         return problem.at_baseline.tolist()
     means = []
-    for i in range(len(problem)):  # one text at a time: IG2 finds its start by walking there
+    for i in range(len(problem)):
         points = made.starts(i)  # (R, L, D)
         means.append(float(problem.values(points.__getitem__, [i] * len(points)).mean()))
     return means
@@ -290,7 +292,7 @@ def _attributions(
 ) -> list[Attribution]:
     goal: Target = problem.target
     anchors = made.anchors if isinstance(made, Paths) else None
-    own_start = isinstance(made, Paths) and made.starts is not None
+    start = made.start if isinstance(made, Paths) and made.starts is not None else problem.baseline.name
     return [
         Attribution(
             tokens=e.tokens,
@@ -306,7 +308,7 @@ def _attributions(
             f_input=float(problem.at_input[i]),
             f_baseline=at_baseline[i],
             method=method,
-            baseline=method if own_start else problem.baseline.name,
+            baseline=start,
             protocol=protocol,
             settings=settings,
             anchors=anchors(i) if anchors is not None else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 # Letters with optional inner apostrophes or hyphens, or a number; one leading "##", "Ġ" or "▁".
 _WORD = re.compile(r"(##|[Ġ▁])?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)")
 
-# Segments searched at once, and rows that are looked at closely for each, as a multiple of the k that are wanted.
-# Both only set the speed: with the BERT table and k = 50, no word tried had more than 2,100 rows near its segment.
+# These only set the speed. Points in one product with the table; points whose distances to all rows are compared at
+# once (2 MB with the BERT table, which stays in cache); and rows that are looked at closely for a segment, as a
+# multiple of the k that are wanted: with k = 50, no word tried had more than 2,100 rows near its segment.
+_PRODUCT = 128
 _BLOCK = 16
 _SHORTLIST = 48
 
@@ -83,16 +85,28 @@ class Vocabulary:
         Raises:
             ValueError: fewer than k rows to choose from.
         """
-        constant = self._constant(k, allowed)
-        blocks = [constant - 2 * points[a : a + _BLOCK] @ self.table.T for a in range(0, len(points), _BLOCK)]
-        return torch.cat([block.topk(k, largest=False, sorted=True).indices for block in blocks])
+        return torch.cat(
+            [
+                d.topk(k, largest=False, sorted=True).indices
+                for d in self._distances(points, self._constant(k, allowed))
+            ]
+        )
+
+    def _distances(self, points: Tensor, constant: Tensor) -> Iterator[Tensor]:
+        """Squared distances (b, V) of points (n, D) to all rows, less the points' own squared lengths, in blocks."""
+        for a in range(0, len(points), _PRODUCT):
+            yield from torch.addmm(constant, points[a : a + _PRODUCT], self.table.T, alpha=-2).split(_BLOCK)
 
     def _constant(self, k: int, allowed: Tensor | None) -> Tensor:
-        """(V,) what every squared distance to a row begins with; infinite for rows that are not allowed."""
+        """(V,) what every squared distance to a row begins with; huge for rows that are not allowed.
+
+        Not infinite: between two infinities there is no straight line.
+        """
         available = len(self) if allowed is None else int(allowed.sum())
         if k > available:
             raise ValueError(f"{k} neighbours were asked for but the vocabulary offers {available}; lower n_neighbors")
-        return self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, torch.inf)
+        huge = torch.finfo(self.table.dtype).max / 8
+        return self.squared_norms if allowed is None else self.squared_norms.masked_fill(~allowed, huge)
 
     def nearest_on_segments(
         self, start: Tensor, end: Tensor, positions: Tensor, k: int, allowed: Tensor | None = None
@@ -101,8 +115,9 @@ class Vocabulary:
 
         With q(t) = start + t (end - start), |v - q(t)|² = |v|² - 2 [(1-t) v·start + t v·end] + const, and the
         constant does not depend on v: two dot products per row serve every point of a segment. As a function of t
-        this is a straight line, so a row is never nearer than at the better of the two outermost points. Rows that
-        are too far by that bound are left out before the points are looked at one by one.
+        this is a straight line between its values at both ends, so a row is never nearer than at the better of the
+        two outermost points. Rows that are too far by that bound are left out before the points are looked at one by
+        one.
 
         Args:
             start: (T, D) where each segment begins; (1, D) when all begin at the same point.
@@ -119,25 +134,25 @@ class Vocabulary:
         """
         constant = self._constant(k, allowed)
         t = positions.to(self.table)[:, None]  # (m, 1)
-        shared = start @ self.table.T if len(start) == 1 else None  # (1, V)
-        found = torch.empty(len(end), len(t), k, dtype=torch.int64, device=self.table.device)
-        for a in range(0, len(end), _BLOCK):  # in blocks: all of (T, V) at once could be gigabytes
-            at_start = start[a : a + _BLOCK] @ self.table.T if shared is None else shared
-            slope = -2 * (end[a : a + _BLOCK] @ self.table.T - at_start)  # (b, V)
-            offset = (constant - 2 * at_start).expand_as(slope)  # (b, V)
-            found[a : a + _BLOCK] = _nearest_of(offset, slope, t, k, min(len(self), _SHORTLIST * k))
-        return found
+        size = min(len(self), _SHORTLIST * k)
+        at_start = list(self._distances(start, constant))  # one row for all segments, or a row for each
+        found = []
+        for number, at_end in enumerate(self._distances(end, constant)):
+            begin = at_start[0] if len(start) == 1 else at_start[number]
+            found.append(_nearest_of(begin, at_end, t, k, size))  # (b, m, k)
+        return torch.cat(found)
 
 
-def _nearest_of(offset: Tensor, slope: Tensor, t: Tensor, k: int, size: int) -> Tensor:
-    """The k smallest of offset + t slope, (b, V) each, at every t: (b, m, k).
+def _nearest_of(begin: Tensor, end: Tensor, t: Tensor, k: int, size: int) -> Tensor:
+    """The k rows with the smallest (1 - t) begin + t end, (b, V) each, at every t: (b, m, k).
 
     Only the ``size`` rows with the smallest lower bound are compared; all of them when that may have missed one.
     """
-    bound = torch.minimum(offset + t.min() * slope, offset + t.max() * slope)  # (b, V)
-    least, rows = bound.topk(size, largest=False, sorted=False)  # (b, size)
-    distance = offset.gather(1, rows)[:, None] + t * slope.gather(1, rows)[:, None]  # (b, m, size)
+    begin = begin.expand_as(end)
+    outer = [torch.lerp(begin, end, t[p].item()) for p in (int(t.argmin()), int(t.argmax()))]
+    least, rows = torch.minimum(*outer).topk(size, largest=False, sorted=False)  # (b, size)
+    distance = torch.lerp(begin.gather(1, rows)[:, None], end.gather(1, rows)[:, None], t)  # (b, m, size)
     nearest, index = distance.topk(k, largest=False, sorted=True)  # (b, m, k)
-    if size < offset.shape[1] and bool((nearest[..., -1] >= least.amax(1, keepdim=True)).any()):
-        return _nearest_of(offset, slope, t, k, offset.shape[1])
+    if size < end.shape[1] and bool((nearest[..., -1] >= least.amax(1, keepdim=True)).any()):
+        return _nearest_of(begin, end, t, k, end.shape[1])
     return rows[:, None].expand(-1, len(t), -1).gather(2, index)

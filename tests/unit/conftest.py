@@ -30,7 +30,7 @@ QUICK = {
     "sig": {"rule": "gauss_legendre", "n_steps": 6},
     "sequential_dig": _WORDS,
     "sequential_udig": _WORDS,
-    "ig2": {"n_steps": 5, "step_size": 0.2, "n_references": 2},
+    "ig2": {"n_steps": 5, "step_size": 0.2},
     "idg": {"n_steps": 10},
     "gradient_shap": {},
     "expected_gradients": {"n_samples": 12, "baselines": ("pad", "zero", "mean")},

@@ -125,7 +125,9 @@ def test_ig2_walks_to_the_references_representation(lab):
     lengths = trace.integral.weights.flatten(1).norm(dim=1)
     assert float(lengths.max()) <= 0.1 + 1e-5
     assert float(trace.integral.weights[:, [0, -1]].abs().max()) == 0  # special tokens stand still
-    assert trace.attribution.baseline == "ig2"
+    assert trace.attribution.baseline == "gradcf"
+    torch.testing.assert_close(trace.integral.weights.sum(0), trace.explicand - trace.baseline, atol=1e-5, rtol=0)
+    assert trace.attribution.evaluations == 80  # 40 to find the path, 40 along it
     assert ul.explain(lab, SENTENCE, **keywords).scores == pytest.approx(trace.attribution.scores, abs=1e-5)
 
 

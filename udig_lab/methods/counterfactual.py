@@ -17,14 +17,14 @@ from udig_lab.paths import LineIntegral
 from udig_lab.problem import Problem
 from udig_lab.reader import Reader, read
 
-_CORPUS = 40  # sentences of the shipped corpus among which default references are looked for
+# Default references: the first so many of another class, among so many sentences of the shipped corpus.
+_DEFAULTS, _CORPUS = 4, 40
 
 
 def ig2(
     problem: Problem,
     *,
     references: Sequence[Text] | None = None,
-    n_references: int = 4,
     n_steps: int = 500,
     step_size: float = 0.01,
     layer: str | None = None,
@@ -37,9 +37,8 @@ def ig2(
 
     Args:
         problem: texts.
-        references: texts of another class; None takes sentences of the shipped sentiment corpus to which the model
-            gives another class.
-        n_references: how many of them are used, in order.
+        references: texts of another class, all of which are used; None takes the first four sentences of the shipped
+            sentiment corpus to which the model gives another class.
         n_steps: T, steps of the path.
         step_size: eta, length of a step in the space of all L D embedding numbers.
         layer: name of the module whose output represents a text (of an output with a row per token, the first is
@@ -51,41 +50,32 @@ def ig2(
     Raises:
         ValueError: no references, an unknown layer, or a reference the model cannot tell from the text.
     """
-    if n_steps < 1 or n_references < 1 or step_size <= 0:
-        raise ValueError(
-            f"ig2 needs n_steps and n_references of at least 1 and a positive step_size, "
-            f"not {n_steps}, {n_references} and {step_size}"
-        )
+    if n_steps < 1 or step_size <= 0:
+        raise ValueError(f"ig2 needs n_steps >= 1 and a positive step_size, not {n_steps} and {step_size}")
     module = _layer(problem.model.model, layer)
     table = problem.model.table
     low, high = float(table.min()), float(table.max())
-    goals = _Goals(problem, references, n_references, module, layer is None)
-    found: dict[int, Tensor] = {}
-
-    def path(i: int) -> Tensor:
-        """(T+1, R, L, D), explicand first."""
-        if i not in found:
-            found.clear()  # one text's path at a time is large enough
-            goal = goals.of(i)  # (R, H)
-            owners = torch.full((len(goal),), i, device=goal.device)
-
-            def away(points: Tensor) -> Tensor:
-                mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
-                with _heard(module, layer is None) as heard:
-                    problem.reader(points, mask, owners)
-                (gradient,) = torch.autograd.grad(mse_loss(heard[0], goal), points)
-                return gradient * problem.moving(i)[:, None]
-
-            start = problem.explicand(i).expand(len(goal), -1, -1)
-            found[i] = gradpath(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high))
-        return found[i]
+    goals = _Goals(problem, references, module, layer is None)
+    ends: dict[int, Tensor] = {}  # GradCF of every text, (R, L, D)
 
     def integral(i: int) -> LineIntegral:
-        points = path(i)
-        steps = (points[:-1] - points[1:]) / points.shape[1]  # mean over references
+        goal = goals.of(i)  # (R, H)
+        owners = torch.full((len(goal),), i, device=goal.device)
+
+        def away(points: Tensor) -> Tensor:
+            mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
+            with _heard(module, layer is None) as heard:
+                problem.reader(points, mask, owners)
+            (gradient,) = torch.autograd.grad(mse_loss(heard[0], goal), points)
+            return gradient * problem.moving(i)[:, None]
+
+        start = problem.explicand(i).expand(len(goal), -1, -1)
+        points = gradpath(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high))  # (T+1, R, L, D)
+        ends[i] = points[-1].clone()
+        steps = (points[:-1] - points[1:]) / len(goal)  # mean over references
         return LineIntegral(points[:-1].flatten(0, 1), steps.flatten(0, 1))
 
-    return Paths(integral, starts=lambda i: path(i)[-1])
+    return Paths(integral, starts=ends.__getitem__, start="gradcf", gradients=2)
 
 
 def gradpath(
@@ -118,8 +108,8 @@ def gradpath(
         length = g.flatten(1).norm(dim=1)[:, None, None]
         if step == 0 and not bool((length > 0).all()):
             raise ValueError(
-                "a reference has the same representation as the text, so there is no way towards it; "
-                "pass references of another class"
+                "a reference has the same representation as the text, or the layer does not look at the words, "
+                "so there is no way towards it; pass references of another class, or a later layer"
             )
         # A gradient that has vanished on the way means that the path has arrived.
         move = torch.where(length > 0, g / length.clamp(min=torch.finfo(g.dtype).tiny), 0)
@@ -130,11 +120,9 @@ def gradpath(
 class _Goals:
     """Representations of the references of every text."""
 
-    def __init__(
-        self, problem: Problem, references: Sequence[Text] | None, limit: int, module: nn.Module, at_input: bool
-    ):
-        self.problem, self.limit = problem, limit
-        self.given = references is not None
+    def __init__(self, problem: Problem, references: Sequence[Text] | None, module: nn.Module, at_input: bool):
+        self.problem = problem
+        self.limit = _DEFAULTS if references is None else len(references)
         encodings = _encoded(problem, references)
         reader = Reader(problem.model, encodings)
         outputs = []

@@ -112,7 +112,7 @@ def expected_gradients(
         which = torch.arange(n_samples, device=explicand.device) % len(chosen)
         return scattered(explicand, starts(i)[which], nodes)
 
-    return Paths(integral, starts=starts)
+    return Paths(integral, starts=starts, start=f"{len(chosen)} baselines")
 
 
 def _generator(problem: Problem, i: int, seed: int) -> torch.Generator:
