@@ -40,8 +40,17 @@ test: fast
 	$(RUN)/python scripts/build_book.py
 	$(RUN)/python -m pytest tests/book
 
-bench: $(VENV)/ready
-	$(RUN)/python benchmarks/peers.py
+# The peers come into an environment of their own, on top of the same pins.
+$(VENV)-bench/ready: requirements.lock benchmarks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install -q $$(grep '^torch==' requirements.lock)
+	$(VENV)-bench/bin/python -m pip install -q -r requirements.lock
+	$(VENV)-bench/bin/python -m pip install -q -c requirements.lock -r benchmarks/requirements.txt
+	$(VENV)-bench/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+bench: $(VENV)-bench/ready
+	$(VENV)-bench/bin/python benchmarks/peers.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

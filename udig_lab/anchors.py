@@ -55,9 +55,9 @@ def udig_anchors(
     Raises:
         ValueError: an unknown strategy or kind of candidates, a number below 1, or too small a vocabulary.
     """
-    _check(strategy, candidates, n_steps, n_neighbors)
+    _check(strategy, n_steps, n_neighbors)
     positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
-    allowed = vocabulary.words if candidates == "words" else None
+    allowed = allowed_rows(vocabulary, candidates)
     table = vocabulary.table
     near = vocabulary.nearest_on_segments(baseline, table[token_ids], positions, n_neighbors, allowed)  # (T, m, k)
     barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
@@ -117,11 +117,20 @@ def _outside(candidate: Tensor, current: Tensor, baseline: Tensor) -> Tensor:
 COSTS = {"greedy": _greedy_cost, "maxcount": _maxcount_cost}
 
 
-def _check(strategy: str, candidates: str, n_steps: int, n_neighbors: int) -> None:
-    if strategy not in STRATEGIES:
-        raise ValueError(f"unknown strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
+def allowed_rows(vocabulary: Vocabulary, candidates: str) -> Tensor | None:
+    """(V,) bool: the rows a kind of candidates admits; None for all.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
     if candidates not in CANDIDATES:
         raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
+    return vocabulary.words if candidates == "words" else None
+
+
+def _check(strategy: str, n_steps: int, n_neighbors: int) -> None:
+    if strategy not in STRATEGIES:
+        raise ValueError(f"unknown strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
     if n_steps < 1 or n_neighbors < 1:
         raise ValueError(f"n_steps and n_neighbors must be at least 1, not {n_steps} and {n_neighbors}")
 
@@ -149,7 +158,8 @@ class AnchorSearch:
     candidates: str
 
     def __post_init__(self) -> None:
-        _check(self.strategy, self.candidates, self.n_steps, self.n_neighbors)
+        _check(self.strategy, self.n_steps, self.n_neighbors)
+        self.allowed = allowed_rows(self.vocabulary, self.candidates)
         self._known: dict[int, Tensor] = {}
 
     def _search(self, token_ids: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Baseline:
         Raises:
             ValueError: a tensor for another number of tokens.
         """
-        own = table[encoding.input_ids.to(table.device)]  # (L, D)
+        own = encoding.embeddings(table)  # (L, D)
         if self.value.ndim == 2 and len(self.value) != len(encoding):
             raise ValueError(
                 f"the baseline has {len(self.value)} rows but the text has {len(encoding)} tokens; "

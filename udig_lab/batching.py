@@ -14,7 +14,7 @@ _BUDGETS = {"cpu": 2048}
 _GPU_BUDGET = 8192
 
 # What starting another pass costs, in tokens that could be read instead.
-_PASS_COSTS = {"cpu": 64}
+_PASS_COSTS = {"cpu": 128}
 _GPU_PASS_COST = 8192
 
 

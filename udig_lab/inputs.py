@@ -37,6 +37,10 @@ class Encoding:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def embeddings(self, table: Tensor) -> Tensor:
+        """Word embeddings (L, D) from a table (V, D)."""
+        return table[self.input_ids.to(table.device)]
+
 
 def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate: bool) -> list[Encoding]:
     """Tokenise texts one by one (no padding: the engine pads batches itself).

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,3 +62,17 @@ def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Interval
 def published() -> pd.DataFrame:
     """Published numbers, one a row: source, dataset, model, method, baseline, metric, value, n, protocol, note."""
     return pd.read_csv(ASSETS / "published.csv")
+
+
+def benchmarks() -> dict[str, Any]:
+    """What ``make bench`` last recorded: seconds and ratios beside peers and beside the bare model.
+
+    Raises:
+        FileNotFoundError: nothing was recorded.
+    """
+    here = Path(__file__).parent
+    for file in (here.parent / "benchmarks" / "results.json", here / "results" / "benchmarks.json"):  # clone, wheel
+        if file.is_file():
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+            return found
+    raise FileNotFoundError("no benchmarks are recorded; make them with: make bench")

@@ -165,7 +165,7 @@ def _log_probabilities(
         reader = Reader(text_model, encodings, embed_twice=rules.embed_twice)
         rows = read(
             reader,
-            lambda r: table[ids[r].to(table.device)],
+            lambda r: encodings[r].embeddings(table),
             range(len(ids)),
             [len(i) for i in ids],
             Budget.for_device(table.device),

@@ -57,8 +57,7 @@ class Problem:
 
     def explicand(self, i: int) -> Tensor:
         """Word embeddings x (L, D) of text i."""
-        table = self.model.table
-        return table[self.encodings[i].input_ids.to(table.device)]
+        return self.encodings[i].embeddings(self.model.table)
 
     def moving(self, i: int) -> Tensor:
         """(L,) bool: tokens of text i that are explained, and so move on a path."""

@@ -33,7 +33,7 @@ class Reader:
             forward is always read as the model is.
 
     Raises:
-        ValueError: an unknown precision.
+        ValueError: an unknown precision, or a decoder that cannot read batches.
     """
 
     def __init__(
@@ -47,6 +47,12 @@ class Reader:
     ):
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+        config = getattr(model.model, "config", None)
+        if model.decoder and model.task == "classification" and getattr(config, "pad_token_id", None) is None:
+            raise ValueError(
+                f"{type(model.model).__name__} has no padding token, so it reads no batches; "
+                "set model.config.pad_token_id"
+            )
         self.text_model = model
         self.block = _embedding_block(model.model) if embed_twice else None
         self.keep = keep

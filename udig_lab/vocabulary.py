@@ -95,7 +95,9 @@ class Vocabulary:
     def _distances(self, points: Tensor, constant: Tensor) -> Iterator[Tensor]:
         """Squared distances (b, V) of points (n, D) to all rows, less the points' own squared lengths, in blocks."""
         for a in range(0, len(points), _PRODUCT):
-            yield from torch.addmm(constant, points[a : a + _PRODUCT], self.table.T, alpha=-2).split(_BLOCK)
+            distances = torch.addmm(constant, points[a : a + _PRODUCT], self.table.T, alpha=-2)
+            for b in range(0, len(distances), _BLOCK):
+                yield distances[b : b + _BLOCK]
 
     def _constant(self, k: int, allowed: Tensor | None) -> Tensor:
         """(V,) what every squared distance to a row begins with; huge for rows that are not allowed.

@@ -44,8 +44,7 @@ class DigSearch(AnchorSearch):
 
     def _ranked(self, rows: Tensor) -> Tensor:
         table, k = self.vocabulary.table, self.n_neighbors
-        allowed = self.vocabulary.words if self.candidates == "words" else None
-        near = self.vocabulary.nearest(table[rows], k + 1, allowed)  # (b, k+1), the row itself among them, mostly
+        near = self.vocabulary.nearest(table[rows], k + 1, self.allowed)  # (b, k+1), the row itself among them, mostly
         itself = near == rows[:, None]
         itself[:, -1] |= ~itself.any(1)  # otherwise the farthest is one too many
         barred = itself if self.baseline_id is None else itself | (near == self.baseline_id)

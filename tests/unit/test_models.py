@@ -76,6 +76,13 @@ def test_f_is_the_models_own_logit(classifier):
         )
 
 
+def test_a_decoder_that_cannot_read_batches():
+    model = built(AutoModelForSequenceClassification, DECODERS["gpt2"])
+    model.config.pad_token_id = None
+    with pytest.raises(ValueError, match=r"has no padding token.*set model\.config\.pad_token_id"):
+        ul.explain(model, **KEYWORDS)
+
+
 def test_ig_is_complete_on_every_classifier(classifier):
     for found in ul.explain(classifier, **KEYWORDS, n_steps=200):
         assert abs(found.delta) < 2e-3 * abs(found.f_input - found.f_baseline) + 1e-6

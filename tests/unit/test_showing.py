@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from conftest import PATHS, QUICK, SENTENCE
 
 import udig_lab as ul
@@ -75,3 +76,63 @@ def test_four_panels_of_every_path(lab, method):
     picture = ul.plots.four_panels(trace, 2, caption="c")
     assert "gorgeous" in picture.alt
     assert "F goes from" in picture.alt
+
+
+def test_every_path_names_the_words_it_comes_by(lab):
+    for method in ("ig", "udig", "sig"):
+        trace = ul.trace(lab, SENTENCE, method=method, **QUICK[method])
+        visited = trace.visits(2)
+        moving = trace.integral.weights[:, 2].any(-1)
+        assert len(visited) == int(moving.sum()) > 1
+        assert set(visited) <= set(lab.vocabulary.tokens)
+        kinds = dict(zip(lab.vocabulary.tokens, lab.vocabulary.kinds, strict=True))
+        assert {kinds[w] for w in trace.visits(2, candidates="words")} <= {"word", "piece", "number"}
+    assert ul.trace(lab, SENTENCE, n_steps=30).visits(2)[-1] == "gorgeous"
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_every_result_round_trips_in_kilobytes(lab, method):
+    found = ul.explain(lab, SENTENCE, method=method, **QUICK[method])
+    text = found.to_json()
+    again = Attribution.from_json(text)
+    assert again.to_json() == text
+    assert again.scores == found.scores
+    assert again.groups == found.groups
+    assert len(text) < 15_000
+
+
+def test_a_tensor_among_the_settings_is_named_not_stored(lab):
+    found = ul.explain(lab, "dull", method="expected_gradients", baselines=(torch.zeros(384), "pad"), n_samples=2)
+    assert "<Tensor (384,)>" in found.to_json()
+
+
+def test_a_dataframe_has_one_row_a_word(lab):
+    found = ul.explain(lab, "unputdownable nonsense", n_steps=4)
+    table = found.to_dataframe()
+    assert table["word"].tolist() == ["unputdownable", "nonsense"]
+    assert table["score"].sum() == pytest.approx(sum(found.scores))
+    assert table["shade"].abs().max() == 1
+
+
+def test_methods_are_compared_in_one_picture(lab):
+    text = f"{SENTENCE} <script>alert(1)</script> costs $5 or $6"
+    found = [ul.explain(lab, text, method=m, **QUICK[m]) for m in ("ig", "udig", "sig")]
+    for picture in (ul.compare(found, caption="<b>"), found[0].plot(caption="<b>")):
+        html = picture._repr_html_()
+        assert "<script>" not in html
+        assert "<b>" not in html
+        assert picture.alt
+    assert "Highest word of each: ig with mask" in ul.compare(found).alt
+    with pytest.raises(ValueError, match="different texts"):
+        ul.compare([found[0], ul.explain(lab, "dull", n_steps=2)])
+    with pytest.raises(ValueError, match="nothing to compare"):
+        ul.compare([])
+
+
+def test_the_tree_of_an_idg_explanation(lab):
+    tree = "(S (NP (DT the) (NN acting)) (VP (VBZ is) (JJ wooden)) (. .))"
+    picture = ul.plots.tree(ul.explain(lab, "the acting is wooden .", method="idg", tree=tree, n_steps=8))
+    assert "groups of “the acting is wooden .”" in picture.alt
+    assert ul.plots.tree(ul.explain(lab, SENTENCE, method="idg", n_steps=4)).images["dark"]
+    with pytest.raises(ValueError, match="ig scores no groups"):
+        ul.plots.tree(ul.explain(lab, SENTENCE, n_steps=2))

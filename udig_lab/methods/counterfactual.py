@@ -42,7 +42,7 @@ def ig2(
         n_steps: T, steps of the path.
         step_size: eta, length of a step in the space of all L D embedding numbers.
         layer: name of the module whose output represents a text (of an output with a row per token, the first is
-            read); None takes the input of the last linear layer.
+            read, or the last where the model reads from left to right); None takes the input of the last linear layer.
 
     Source: Zhuo & Ge, IEEE TPAMI 46(11), 2024, arXiv 2406.10852, eq. 3; steps and step size of its text experiment
     (TREC), where every text of another class in a list of twenty is a reference.
@@ -64,7 +64,7 @@ def ig2(
 
         def away(points: Tensor) -> Tensor:
             mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
-            with _heard(module, layer is None) as heard:
+            with _heard(module, layer is None, problem.model.decoder) as heard:
                 problem.reader(points, mask, owners)
             (gradient,) = torch.autograd.grad(mse_loss(heard[0], goal), points)
             return gradient * problem.moving(i)[:, None]
@@ -127,10 +127,9 @@ class _Goals:
         reader = Reader(problem.model, encodings)
         outputs = []
         vectors = []
-        table = problem.model.table
         for i, encoding in enumerate(encodings):
-            with _heard(module, at_input) as heard:
-                rows = table[encoding.input_ids.to(table.device)]
+            with _heard(module, at_input, problem.model.decoder) as heard:
+                rows = encoding.embeddings(problem.model.table)
                 outputs += read(reader, lambda _, rows=rows: rows, [i], [len(encoding)], problem.budget)  # type: ignore[misc]
             vectors.append(heard[0][0].detach())
         self.vectors = torch.stack(vectors)  # (N_ref, H)
@@ -174,13 +173,13 @@ def _layer(model: nn.Module, name: str | None) -> nn.Module:
 
 
 @contextmanager
-def _heard(module: nn.Module, at_input: bool) -> Iterator[list[Tensor]]:
-    """Overhear a module's first input, or its output: (n, H) each time it runs; of (n, L, H), the first token."""
+def _heard(module: nn.Module, at_input: bool, last: bool) -> Iterator[list[Tensor]]:
+    """Overhear a module's first input, or its output, each time it runs: (n, H); of (n, L, H) the first token or last."""
     heard: list[Tensor] = []
 
     def listen(_: nn.Module, inputs: Any, output: Any = None) -> None:
         value = inputs[0] if at_input else output[0] if isinstance(output, tuple) else output
-        heard.append(value[:, 0] if value.ndim == 3 else value)
+        heard.append(value[:, -1 if last else 0] if value.ndim == 3 else value)
 
     handle = module.register_forward_pre_hook(listen) if at_input else module.register_forward_hook(listen)
     try:
