@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
+import torch
 from torch import Tensor
 
 from udig_lab.anchors import allowed_rows
@@ -198,10 +199,12 @@ def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
     """F(x') of every text, or the mean of F over the points where its paths begin."""
     if not isinstance(made, Paths) or made.starts is None:
         return problem.at_baseline.tolist()
-    means = []
-    for i in range(len(problem)):
-        points = made.starts(i)  # (R, L, D)
-        means.append(float(problem.values(points.__getitem__, [i] * len(points)).mean()))
+    starts = made.starts
+    rows = [(i, r) for i in range(len(problem)) for r in range(len(starts(i)))]
+    values = problem.values(lambda q: starts(rows[q][0])[rows[q][1]], [i for i, _ in rows]).double()
+    texts = torch.tensor([i for i, _ in rows], device=values.device)
+    sums = torch.zeros(len(problem), dtype=values.dtype, device=values.device).index_add(0, texts, values)
+    means: list[float] = (sums / texts.bincount(minlength=len(problem))).tolist()
     return means
 
 

@@ -173,17 +173,20 @@ def _word_ids(
     """
     cuts = len({(s, w) for s, w, fixed in zip(sequence, given, special, strict=True) if not fixed}) > len(parts)
     numbers: list[int | None] = []
-    last: Any = None
+    last: Any = None  # the previous token's word, and its text
     count = -1
-    for s, w, fixed, (a, _) in zip(sequence, given, special, offsets, strict=True):
+    for s, w, fixed, (a, b) in zip(sequence, given, special, offsets, strict=True):
         if fixed or s is None:
             numbers.append(None)
             last = None
             continue
         text = parts[s]
-        begins = (s, w) != last if cuts else last is None or text[a : a + 1].isspace() or text[a - 1 : a].isspace()
+        if last is None or cuts:
+            begins = last is None or last[0] != (s, w)
+        else:  # white space can be a token of its own: then it has begun the word
+            begins = text[a : a + 1].isspace() or (text[a - 1 : a].isspace() and not last[1].isspace())
         count += begins
-        last = (s, w)
+        last = (s, w), text[a:b]
         numbers.append(count)
     return numbers
 

@@ -15,7 +15,7 @@ _WORD = re.compile(r"(##|[Ġ▁])?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)")
 # These only set the speed. Points in one product with the table; points whose distances to all rows are compared at
 # once (2 MB with the BERT table, which stays in cache); and rows that are looked at closely for a segment, as a
 # multiple of the k that are wanted: with k = 50, no word tried had more than 2,100 rows near its segment.
-_PRODUCT = 128
+_PRODUCT = 256
 _BLOCK = 16
 _SHORTLIST = 48
 

@@ -106,7 +106,8 @@ def test_linearity(method, seed, ids, a, b):
     f, g = Net(seed, len(ids)), Net(seed + 1, len(ids))
     nets = [f, g, Combined(f, g, a, b)]
     *alone, both = (torch.tensor(explain(net, ids, method).scores, dtype=torch.float64) for net in nets)
-    torch.testing.assert_close(both, a * alone[0] + b * alone[1], atol=1e-9, rtol=1e-6)
+    tolerance = 1e-6 if method == "shapley_sampling" else 1e-9  # captum adds up in float32
+    torch.testing.assert_close(both, a * alone[0] + b * alone[1], atol=tolerance, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", LINEAR)
@@ -120,7 +121,7 @@ def test_implementation_invariance(method, seed, ids):
         other.first = nn.Parameter(torch.cat([net.first, net.first[..., order]], dim=-1))
         other.last = nn.Parameter(torch.cat([net.last, net.last[order]]) / 2)
     expected = explain(net, ids, method).scores
-    assert explain(other, ids, method).scores == pytest.approx(expected, abs=1e-9)
+    assert explain(other, ids, method).scores == pytest.approx(expected, abs=1e-6 if "shapley" in method else 1e-9)
 
 
 @pytest.mark.parametrize("method", ["ig", "udig", "sig"])

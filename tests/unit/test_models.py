@@ -50,7 +50,7 @@ KEYWORDS = {"input_ids": IDS, "special_ids": [0, 1, 2], "baseline": 3}
 
 def built(auto, config):
     torch.manual_seed(0)
-    model = auto.from_config(config).double()
+    model = auto.from_config(copy.deepcopy(config)).double()
     with torch.no_grad():
         for parameter in model.parameters():  # fresh heads are nearly zero: make F bend
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -174,7 +174,7 @@ def _layer(model: nn.Module, name: str | None) -> nn.Module:
 
 @contextmanager
 def _heard(module: nn.Module, at_input: bool, last: bool) -> Iterator[list[Tensor]]:
-    """Overhear a module's first input, or its output, each time it runs: (n, H); of (n, L, H) the first token or last."""
+    """Overhear a module's first input or its output: (n, H) each time; of (n, L, H) the first or last token."""
     heard: list[Tensor] = []
 
     def listen(_: nn.Module, inputs: Any, output: Any = None) -> None:
