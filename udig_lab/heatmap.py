@@ -14,7 +14,7 @@ from rich.text import Text
 
 POSITIVE = (230, 97, 1)  # orange and blue: the ends of a colour-blind safe diverging map
 NEGATIVE = (0, 90, 181)
-_STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
+STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
 
 
 def shades(words: Sequence[tuple[str, float]]) -> list[float]:
@@ -31,7 +31,7 @@ def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
         line = "solid" if shade >= 0 else "dashed"
         width = 3 if abs(shade) > 0.5 else 2 if abs(shade) > 0.15 else 0
         spans.append(
-            f'<span title="{score:+.4f}" style="background:rgba({red},{green},{blue},{_STRONGEST * abs(shade):.2f});'
+            f'<span title="{score:+.4f}" style="background:rgba({red},{green},{blue},{STRONGEST * abs(shade):.2f});'
             f"border-bottom:{width}px {line} rgb({red},{green},{blue});"
             f'border-radius:3px;padding:1px 4px;margin:1px">{escape(word)}</span>'
         )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.colors import LinearSegmentedColormap
 
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import Trace
-from udig_lab.heatmap import shades
+from udig_lab.heatmap import NEGATIVE, POSITIVE, STRONGEST, shades
 from udig_lab.picture import Picture, show, style
 
 __all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
@@ -93,7 +94,7 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
     labels = [f"{a.method}\n{a.baseline}" for a in attributions]
 
     def draw(axes: Any) -> None:
-        axes.imshow(shade, cmap="PuOr_r", vmin=-1.25, vmax=1.25, aspect="auto")  # ends too dark for black ink left out
+        axes.imshow(shade, cmap=_colours(), vmin=-1, vmax=1, aspect="auto")
         for (row, column), score in np.ndenumerate(scores):
             axes.text(column, row, f"{score:+.2f}", ha="center", va="center", color="#111111", fontsize="small")
         axes.set_xticks(range(len(words[0])), [_plain(w) for w in words[0]], rotation=40, ha="right")
@@ -169,6 +170,12 @@ def _levels(ranges: Sequence[tuple[int, int]]) -> list[int]:
         taken = {rows[q] for q in rows if ranges[q][0] < end and start < ranges[q][1]}
         rows[r] = next(row for row in range(max(inside, default=0) + 1, len(ranges) + 2) if row not in taken)
     return [rows[r] for r in range(len(ranges))]
+
+
+def _colours() -> LinearSegmentedColormap:
+    """The heat map's blue and orange, as light as it shows them, so that dark ink stays readable."""
+    ends = [[1 - STRONGEST * (1 - c / 255) for c in colour] for colour in (NEGATIVE, POSITIVE)]
+    return LinearSegmentedColormap.from_list("ul", [ends[0], (1, 1, 1), ends[1]])
 
 
 def _plain(text: str) -> str:
