@@ -28,7 +28,7 @@ from timing import ratio, side_by_side
 from transformers import BertConfig, BertForSequenceClassification
 
 import udig_lab as ul
-from udig_lab.anchors import AnchorSearch
+from udig_lab.anchors import STRATEGIES, AnchorSearch
 from udig_lab.textmodel import TextModel
 from udig_lab.walk import DigSearch
 
@@ -56,22 +56,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
+    parser.add_argument("--resume", action="store_true", help="keep the sections that a stopped run has finished")
     options = parser.parse_args()
     profile = "lab" if os.environ.get("UDIG_LAB_DATA") else "mini"
     lab = ul.load("sst2")
     sentences = ul.data.examples("sst2", profile=profile, limit=200, seed=42)["text"].tolist()
     found: dict[str, Any] = {"machine": machine(), "texts": profile, "missing": missing()}
-    found["matrix product"] = matrix_product(options.rounds)
-    found["path search"] = [path_search(lab, sentences, m, s) for m in ("dig", "udig") for s in ("greedy", "maxcount")]
+    if options.resume:
+        found = json.loads(options.output.read_text())
+    else:
+        found["matrix product"] = matrix_product(options.rounds)
+        settings = [(m, s) for m in ("dig", "udig") for s in STRATEGIES]
+        found["path search"] = [path_search(lab, sentences, *setting) for setting in settings]
     for name, model, n in [("lab-sentiment", lab, 12), ("bert-base, random", bert_base(lab), 2)]:
+        if name in found:
+            continue
         texts = Texts(model, sentences[:n])
         rounds = options.rounds if model is lab else 2
         print(f"{name}: {n} texts, {sum(map(len, texts.encodings))} tokens", flush=True)
-        few = Texts(model, sentences[: n // 3] or sentences[1:2])
+        few = Texts(model, sentences[: max(1, n // 3)])
         found[name] = {
             "tokens": [len(e) for e in texts.encodings],
             "ig": against_captum(texts, rounds),
-            "sig": against_tint_sig(few, 2),
+            "sig": against_tint_sig(few, 2 if model is lab else 1),
             "bare": against_bare(few, min(rounds, 3), METHODS if model is lab else ["ig"]),
         }
         if model is lab:
