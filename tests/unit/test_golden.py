@@ -10,8 +10,9 @@ import udig_lab as ul
 from udig_lab.anchors import udig_anchors
 from udig_lab.attribution import Attribution
 from udig_lab.paths import monotone, upscale
+from udig_lab.walk import DigSearch
 
-UDIG_CASES = range(16, 32)
+DIG_CASES, UDIG_CASES = range(16), range(16, 32)
 SPECIAL = [0, 1, 2, 3]
 
 
@@ -44,17 +45,58 @@ def test_udig_anchors_and_paths_are_the_published_ones(number, golden_paths, voc
     assert (path - expected).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("number", DIG_CASES)
+def test_dig_anchors_and_paths_are_the_published_ones(number, golden_paths, vocabulary):
+    arrays, special, cases = golden_paths
+    case = cases[number]
+    assert case["method"] == "dig"
+    ids = torch.tensor(arrays["input_ids"])
+    moving = (ids != special["cls"]) & (ids != special["sep"])
+    row = special[case["baseline"]]
+    search = DigSearch(
+        vocabulary, vocabulary.table[row], row, case["steps"], case["neighbours"], case["strategy"], "all"
+    )
+    assert torch.equal(search.anchors(ids[moving]), torch.tensor(arrays[f"anchors_{number}"])[moving])
+    path = search.vertices(ids[moving], case["factor"])
+    expected = torch.tensor(arrays[f"path_{number}"])[:, moving]
+    assert path.shape == expected.shape
+    assert (path - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("number", [0, 3, 9, 14])
+def test_dig_equals_time_interpret(number, golden_paths, vocabulary):
+    """Where that package is installed: `make bench` does it."""
+    generator = pytest.importorskip("tint.attr.models.path_generator")
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    arrays, special, cases = golden_paths
+    case, ids, row = cases[number], arrays["input_ids"], special[cases[number]["baseline"]]
+    graph = neighbors.kneighbors_graph(arrays["table"], case["neighbours"], mode="distance")
+    names = {"[CLS]": special["cls"], "[SEP]": special["sep"]}
+    words = [int(i) for i in ids if i not in names.values()]
+    path = generator.scale_inputs(
+        words,
+        [row] * len(words),
+        "cpu",
+        (names, arrays["table"], graph),
+        steps=case["steps"],
+        factor=case["factor"],
+        strategy=case["strategy"],
+    )
+    search = DigSearch(
+        vocabulary, vocabulary.table[row], row, case["steps"], case["neighbours"], case["strategy"], "all"
+    )
+    torch.testing.assert_close(search.vertices(torch.tensor(words), case["factor"]), path.detach(), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("protocol", ["as_published", "corrected"])
-@pytest.mark.parametrize(
-    "case", [c for c in load("attributions.json") if c["method"] == "udig"], ids=lambda c: c["strategy"]
-)
-def test_udig_attributions(case, protocol, tiny):
+@pytest.mark.parametrize("case", load("attributions.json"), ids=lambda c: f"{c['method']}-{c['strategy']}")
+def test_attributions_of_paths_through_words(case, protocol, tiny):
     found = ul.explain(
         tiny,
         input_ids=case["input_ids"],
         special_ids=SPECIAL,
         baseline=SPECIAL[3],
-        method="udig",
+        method=case["method"],
         protocol=protocol,
         n_steps=case["steps"],
         n_neighbors=case["neighbours"],
