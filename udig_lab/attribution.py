@@ -71,9 +71,13 @@ class Attribution:
 
     @property
     def delta(self) -> float:
-        """Convergence delta: total - (F(x) - F(x')). Zero means the explanation is complete."""
-        total = sum(self.scores) if self.total is None else self.total
-        return total - (self.f_input - self.f_baseline)
+        """Convergence delta: integral - (F(x) - F(x')). Zero means the explanation is complete."""
+        return self.integral - (self.f_input - self.f_baseline)
+
+    @property
+    def integral(self) -> float:
+        """What should equal F(x) - F(x'): ``total``, where it was given, or the sum of the scores."""
+        return sum(self.scores) if self.total is None else self.total
 
     @property
     def delta_percent(self) -> float:
@@ -130,7 +134,7 @@ class Attribution:
     def _repr_html_(self) -> str:
         caption = (
             f"{self.method} · {self.target_name} (probability {self.probability:.3f}) · baseline {self.baseline} · "
-            f"sum {sum(self.scores):+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
+            f"sum {self.integral:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
             f"Delta {self.delta_percent:.1f} %"
         )
         return to_html(self.words(), caption)

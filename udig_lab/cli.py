@@ -69,7 +69,7 @@ def _explain(options: argparse.Namespace) -> int:
     console.print(table)
     console.print(
         f"{found.method}, baseline {found.baseline}: {found.target_name} with probability {found.probability:.3f}; "
-        f"scores sum to {sum(found.scores):+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
+        f"sum {found.integral:+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
         f"(Delta {found.delta_percent:.1f} %), {found.evaluations} gradients",
         markup=False,
         highlight=False,

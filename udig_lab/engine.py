@@ -19,8 +19,6 @@ from udig_lab.paths import Integral
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,)
 ScalarFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-COLLECTS = ("tokens", "points", "dimensions")
-
 
 @dataclass
 class _Piece:
