@@ -20,6 +20,18 @@ def load(name):
     return json.loads((GOLDEN / name).read_text())
 
 
+def dig_search(vocabulary, row, case):
+    """DIG's search with the settings of a golden case."""
+    return DigSearch(
+        vocabulary, vocabulary.table[row], row, case["steps"], case["neighbours"], case["strategy"], "all"
+    )
+
+
+def assert_same_path(path, expected):
+    assert path.shape == expected.shape
+    assert (path - expected).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("number", UDIG_CASES)
 def test_udig_anchors_and_paths_are_the_published_ones(number, golden_paths, vocabulary):
     arrays, special, cases = golden_paths
@@ -41,8 +53,7 @@ def test_udig_anchors_and_paths_are_the_published_ones(number, golden_paths, voc
     assert torch.equal(anchors, torch.tensor(arrays[f"anchors_{number}"]))
     path = upscale(monotone(vocabulary.table[anchors], baseline), case["factor"]).transpose(0, 1)
     expected = torch.tensor(arrays[f"path_{number}"])
-    assert path.shape == expected.shape
-    assert (path - expected).abs().max() < 1e-6
+    assert_same_path(path, expected)
 
 
 @pytest.mark.parametrize("number", DIG_CASES)
@@ -53,14 +64,11 @@ def test_dig_anchors_and_paths_are_the_published_ones(number, golden_paths, voca
     ids = torch.tensor(arrays["input_ids"])
     moving = (ids != special["cls"]) & (ids != special["sep"])
     row = special[case["baseline"]]
-    search = DigSearch(
-        vocabulary, vocabulary.table[row], row, case["steps"], case["neighbours"], case["strategy"], "all"
-    )
+    search = dig_search(vocabulary, row, case)
     assert torch.equal(search.anchors(ids[moving]), torch.tensor(arrays[f"anchors_{number}"])[moving])
     path = search.vertices(ids[moving], case["factor"])
     expected = torch.tensor(arrays[f"path_{number}"])[:, moving]
-    assert path.shape == expected.shape
-    assert (path - expected).abs().max() < 1e-6
+    assert_same_path(path, expected)
 
 
 @pytest.mark.parametrize("number", [0, 3, 9, 14])
@@ -82,9 +90,7 @@ def test_dig_equals_time_interpret(number, golden_paths, vocabulary):
         factor=case["factor"],
         strategy=case["strategy"],
     )
-    search = DigSearch(
-        vocabulary, vocabulary.table[row], row, case["steps"], case["neighbours"], case["strategy"], "all"
-    )
+    search = dig_search(vocabulary, row, case)
     torch.testing.assert_close(search.vertices(torch.tensor(words), case["factor"]), path.detach(), atol=1e-6, rtol=0)
 
 
