@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
+import torch
 
 from udig_lab.heatmap import shades, to_html
+from udig_lab.inputs import Encoding
 from udig_lab.picture import Picture, show
 from udig_lab.trees import Group
 
@@ -22,6 +24,7 @@ class Attribution:
         pieces: L strings, the part of the text each token stands for.
         input_ids: L token ids.
         word_ids: L word numbers; None for special tokens.
+        token_types: L numbers for models that tell a question from its context by them; otherwise None.
         scores: L attributions, never normalised, in units of F (logits); for "idg", values between -1 and 1.
         special: L flags; special tokens score 0.
         target: what is explained: the index of a class, the (start, end) positions of an answer, or the token ids of
@@ -58,6 +61,7 @@ class Attribution:
     method: str
     baseline: str
     protocol: str = "corrected"
+    token_types: tuple[int, ...] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
     total: float | None = None
@@ -68,6 +72,21 @@ class Attribution:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def encoding(self) -> Encoding:
+        """The tokenised text."""
+        types = self.token_types
+        sequence = types or (0,) * len(self)
+        return Encoding(
+            torch.tensor(self.input_ids),
+            torch.tensor(self.special),
+            self.tokens,
+            self.pieces,
+            self.word_ids,
+            tuple(None if fixed else s for fixed, s in zip(self.special, sequence, strict=True)),
+            None if types is None else torch.tensor(types),
+        )
 
     @property
     def delta(self) -> float:
@@ -159,6 +178,8 @@ class Attribution:
                 fields[name] = tuple(fields[name])
             if isinstance(fields["target"], list):
                 fields["target"] = tuple(fields["target"])
+            if fields.get("token_types") is not None:
+                fields["token_types"] = tuple(fields["token_types"])
             if fields.get("anchors") is not None:
                 fields["anchors"] = tuple(None if a is None else tuple(a) for a in fields["anchors"])
             if fields.get("groups") is not None:

@@ -1,23 +1,27 @@
-"""The command line: ``udig-lab explain`` and ``udig-lab run``."""
+"""The command line: ``udig-lab explain``, ``udig-lab run`` and ``udig-lab ledger``."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import ast
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from udig_lab.anchors import STRATEGIES
-from udig_lab.data import examples
-from udig_lab.experiments import Cell, results_folder, run
+from udig_lab.experiments import grid, results_folder, run
 from udig_lab.explainer import explain
 from udig_lab.heatmap import to_terminal
+from udig_lab.ledger import ledger
 from udig_lab.methods import METHODS
 from udig_lab.models import DATASETS, PROFILES, load
+from udig_lab.protocol import PROTOCOLS
+from udig_lab.reader import PRECISIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else the tokenizer warns between our lines
     try:
         return int(options.command(options))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         print(f"udig-lab: {error}", file=sys.stderr)
         return 2
 
@@ -45,15 +49,27 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_explain)
 
     many = commands.add_parser("run", help="run an experiment and record its rows")
-    many.add_argument("--dataset", required=True, choices=[d for d in DATASETS if d != "squad"])
-    many.add_argument("--methods", default="ig,udig,random", help=f"of {', '.join(METHODS)}")
+    many.add_argument("--dataset", required=True, choices=DATASETS)
+    many.add_argument("--methods", default="ig,udig,sig,random", help=f"of {', '.join(METHODS)}, oracle")
     many.add_argument("--strategies", default="greedy", help=f"for paths through words: {', '.join(STRATEGIES)}")
-    many.add_argument("--baselines", default="mask", help="pad, mask, …")
-    many.add_argument("--protocols", default="corrected", help="corrected, as_published")
+    many.add_argument("--baselines", default="mask", help="pad, mask, … (default: mask)")
+    many.add_argument("--protocols", default="corrected", help=f"of {', '.join(PROTOCOLS)} (default: corrected)")
+    many.add_argument("--outputs", help="of SQuAD: joint, start, end (default: joint)")
+    many.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the methods")
     many.add_argument("--profile", default="mini", choices=PROFILES)
+    many.add_argument("--architecture", default="bert", help="of the paper profile: bert, distilbert, roberta")
+    many.add_argument("--precision", default="float32", choices=PRECISIONS)
     many.add_argument("--limit", type=int, help="at most so many examples, drawn with a fixed seed")
+    many.add_argument("--max-length", type=int, default=256, help="cut texts at so many tokens (default: 256)")
+    many.add_argument("--workers", type=int, help="processes of the local cluster (default: one a core); 0: none")
+    many.add_argument("--scheduler", help="address of a Dask cluster to join, such as tcp://host:8786")
     many.add_argument("--output", type=Path, help="folder of the records (default: results)")
     many.set_defaults(command=_run)
+
+    both = commands.add_parser("ledger", help="published numbers beside the recorded ones")
+    both.add_argument("--dataset", choices=DATASETS, help="one data set (default: all)")
+    both.add_argument("--results", type=Path, help="folder of the records (default: results)")
+    both.set_defaults(command=_ledger)
     return parser
 
 
@@ -79,16 +95,52 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    cells = grid(
+        options.dataset,
+        options.methods.split(","),
+        baselines=options.baselines.split(","),
+        protocols=options.protocols.split(","),
+        strategies=options.strategies.split(","),
+        outputs=options.outputs.split(",") if options.outputs else (None,),
+        settings=dict(_setting(text) for text in options.set),
+        profile=options.profile,
+        architecture=options.architecture,
+        precision=options.precision,
+        limit=options.limit,
+        max_length=options.max_length,
+    )
     folder = options.output or results_folder()
-    examples(options.dataset, profile=options.profile, limit=1)  # say at once when the data are missing
-    lists = [value.split(",") for value in (options.methods, options.baselines, options.protocols, options.strategies)]
-    for method, baseline, protocol, strategy in itertools.product(*lists):
-        chosen = strategy if method in METHODS and "strategy" in METHODS[method].defaults else None
-        if chosen is None and strategy != lists[3][0]:
-            continue  # strategies concern paths through words only
-        cell = Cell(options.dataset, method, baseline, protocol, chosen, options.profile, options.limit)
-        print(run(cell, folder, progress=sys.stderr.isatty()), flush=True)
+    bar = sys.stderr.isatty()
+    try:
+        files = run(cells, folder, scheduler=options.scheduler, workers=options.workers, progress=bar)
+    except KeyboardInterrupt:
+        print("udig-lab: stopped; finished shards are kept, run the same command again to go on", file=sys.stderr)
+        return 130  # as shells have it for a process that was interrupted
+    print("\n".join(map(str, files)))
     return 0
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    entries = ledger(options.results)
+    if options.dataset:
+        entries = entries[entries["dataset"] == options.dataset]
+    names = ("dataset", "model", "method", "baseline", "metric", "value", "ours", "verdict", "why")
+    table = Table(*names, box=None)
+    for entry in entries[list(names)].itertuples(index=False):
+        table.add_row(*("–" if value is None else str(value) for value in entry))
+    Console().print(table)
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value a number where it reads as one."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} is no setting; write NAME=VALUE, such as n_steps=50")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 if __name__ == "__main__":

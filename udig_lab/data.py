@@ -1,66 +1,95 @@
-"""Examples of the four tasks: the written mini corpora, or the real data sets from Parquet files."""
+"""Examples of the five tasks: the written mini corpora, or the real data sets from Parquet files or the hub."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+from udig_lab.inputs import Text
 from udig_lab.models import ASSETS, DATASETS, PROFILES
 
+_SHORT = 80  # SQuAD: so many words of question and context are too many
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a data set lies on the hub.
+
+    Attributes:
+        repository: its name.
+        file: the Parquet file with the examples.
+        revision: a branch; the hub converts data sets that are a script, and keeps the result on a branch of its own.
+        ours: its column names -> ours, where they differ.
+    """
+
+    repository: str
+    file: str
+    revision: str = "main"
+    ours: dict[str, str] = field(default_factory=dict)
+
+
+_SOURCES = {
+    "sst2": _Source("nyu-mll/glue", "sst2/test-00000-of-00001.parquet", ours={"idx": "id", "sentence": "text"}),
+    "imdb": _Source("stanfordnlp/imdb", "plain_text/test-00000-of-00001.parquet"),
+    "rotten_tomatoes": _Source("cornell-movie-review-data/rotten_tomatoes", "test.parquet"),
+    "squad": _Source("rajpurkar/squad", "plain_text/validation-00000-of-00001.parquet"),
+    "trec": _Source("CogComp/trec", "default/test/0000.parquet", "refs/convert/parquet", {"coarse_label": "label"}),
+}
 _COLUMNS = {"squad": ("id", "question", "context", "answers", "answer_starts")}
 _TEXT_COLUMNS = ("id", "text", "label")
 _SPLITS = {"squad": "dev"}  # SQuAD's test set is not public
 
 
 def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed: int = 42) -> pd.DataFrame:
-    """The examples a data set is judged on.
+    """The examples a data set is judged on: its test split, of SQuAD the development set.
 
     Args:
-        name: "sst2", "imdb", "rotten_tomatoes" or "squad".
-        profile: "mini" reads the shipped corpora; "lab" and "paper" the real data under ``$UDIG_LAB_DATA``.
+        name: "sst2", "imdb", "rotten_tomatoes", "squad" or "trec".
+        profile: "mini" reads the shipped corpora; "lab" and "paper" the real data: the Parquet files under
+            ``$UDIG_LAB_DATA`` where that is set, else those on the hub.
         limit: at most so many rows, drawn with ``seed`` and kept in order.
         seed: of the draw.
 
     Returns:
-        one row an example. Sentiment: id, text, label (1 is positive). SQuAD: id, question, context, answers,
-        answer_starts (character offsets).
+        one row an example. Texts: id, text, label (sentiment: 1 is positive, and the hub's copy of SST-2 has -1
+        throughout, as GLUE keeps its test labels; TREC: 0 to 5 for ABBR, ENTY, DESC, HUM, LOC, NUM). SQuAD: id,
+        question, context, answers, answer_starts (character offsets); of the real one, the questions that Sinha Roy &
+        Kundu 2024 used: ``len((question + context).split(" ")) < 80``, nothing between the two.
 
     Raises:
-        ValueError: an unknown name or profile, or a file without the needed columns.
-        FileNotFoundError: the real data are not where they should be.
+        ValueError: an unknown name or profile, a broken file, or one without the needed columns.
+        FileNotFoundError: the real data are neither where they should be nor on the hub.
     """
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    rows = _mini(name) if profile == "mini" else _real(name)
-    missing = set(_COLUMNS.get(name, _TEXT_COLUMNS)) - set(rows.columns)
-    if missing:
-        raise ValueError(
-            f"the data of {name} lack the columns {', '.join(sorted(missing))}; see how-to-read in the book"
-        )
+    if profile == "mini":
+        file = ASSETS / "corpora" / f"{name}.jsonl"
+        rows = _ours(name, pd.read_json(file, lines=True), file)
+    else:
+        file = _file(name)
+        rows = _ours(name, _parquet(file), file)[list(_COLUMNS.get(name, _TEXT_COLUMNS))]
+        if name == "squad":
+            words = (rows["question"] + rows["context"]).str.count(" ") + 1
+            rows = rows[words < _SHORT]
     if name == "imdb":
-        rows["text"] = rows["text"].str.replace("<br />", " ")
+        rows = rows.assign(text=rows["text"].str.replace("<br />", " "))
     if limit is not None and limit < len(rows):
         rows = rows.sample(limit, random_state=seed).sort_index()
     return rows.reset_index(drop=True)
 
 
-def _mini(name: str) -> pd.DataFrame:
-    rows = pd.read_json(ASSETS / "corpora" / f"{name}.jsonl", lines=True)
-    if name == "squad":
-        rows["answer_starts"] = [a["answer_start"] for a in rows["answers"]]
-        rows["answers"] = [a["text"] for a in rows["answers"]]
-    return rows
-
-
-def _real(name: str) -> pd.DataFrame:
-    file = folder() / name / f"{_SPLITS.get(name, 'test')}.parquet"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist; UDIG_LAB_DATA must hold {name}/{file.name}")
-    return pd.read_parquet(file)
+def texts(rows: pd.DataFrame) -> list[Text]:
+    """What ``explain`` takes of examples: their texts, or (question, context) where there are questions."""
+    if "question" in rows:
+        return list(zip(rows["question"], rows["context"], strict=True))
+    return list(rows["text"])
 
 
 def folder() -> Path:
@@ -76,3 +105,62 @@ def folder() -> Path:
             "or use profile='mini'"
         )
     return Path(value)
+
+
+def _file(name: str) -> Path:
+    """The Parquet file of a data set: under ``$UDIG_LAB_DATA`` where that is set, else from the hub or its cache."""
+    local = f"{name}/{_SPLITS.get(name, 'test')}.parquet"
+    if os.environ.get("UDIG_LAB_DATA"):
+        file = folder() / local
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} does not exist; UDIG_LAB_DATA must hold {local}")
+        return file
+    source = _SOURCES[name]
+    # These files do not change: once they are in the cache, nobody has to ask the hub.
+    known = try_to_load_from_cache(source.repository, source.file, revision=source.revision, repo_type="dataset")
+    if isinstance(known, str):
+        return Path(known)
+    try:
+        return Path(hf_hub_download(source.repository, source.file, revision=source.revision, repo_type="dataset"))
+    except (OSError, ValueError) as error:  # no connection, a refusal, or a file that has moved
+        raise FileNotFoundError(
+            f"cannot get {source.file} of {source.repository} from the hub or its cache ({type(error).__name__}); "
+            "connect to the internet, or point HF_HOME at a cache that holds it, "
+            f"or set UDIG_LAB_DATA to a folder with {local}, or use profile='mini'"
+        ) from error
+
+
+def _parquet(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow raises either, by where the file is broken
+        raise ValueError(f"{file} is not a whole Parquet file; delete it and fetch it again") from error
+
+
+def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Rows under our column names.
+
+    Raises:
+        ValueError: columns are missing.
+    """
+    found = ", ".join(rows.columns)
+    rows = rows.rename(columns={theirs: ours for theirs, ours in _SOURCES[name].ours.items() if ours not in rows})
+    if "id" not in rows:
+        rows = rows.assign(id=range(len(rows)))
+    if "answers" in rows:
+        rows = _listed(rows)
+    missing = [column for column in _COLUMNS.get(name, _TEXT_COLUMNS) if column not in rows]
+    if missing:
+        raise ValueError(f"the data of {name} lack the columns {', '.join(missing)}: {file} has {found}")
+    return rows
+
+
+def _listed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers and where they start as plain lists; the hub keeps both in one column."""
+    if rows["answers"].map(lambda answers: isinstance(answers, dict)).all():
+        starts = rows["answers"].map(lambda answers: answers["answer_start"])
+        rows = rows.assign(answers=rows["answers"].map(lambda answers: answers["text"]), answer_starts=starts)
+    lists = {
+        name: rows[name].map(lambda v: np.asarray(v).tolist()) for name in ("answers", "answer_starts") if name in rows
+    }
+    return rows.assign(**lists)

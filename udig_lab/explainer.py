@@ -224,6 +224,7 @@ def _attributions(
             pieces=e.pieces,
             input_ids=tuple(e.input_ids.tolist()),
             word_ids=e.word_ids,
+            token_types=None if e.token_types is None else tuple(e.token_types.tolist()),
             scores=tuple(solution.scores[i].double().tolist()),
             special=tuple(e.special.tolist()),
             target=goal.of(i),

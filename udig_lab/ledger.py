@@ -1,67 +1,55 @@
-"""From rows to statements: means with intervals, paired differences, published values."""
+"""The ledger: every published number beside ours, what differs, and a verdict that code has passed."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
+from udig_lab.experiments import recorded
 from udig_lab.models import ASSETS
+from udig_lab.statistics import Difference, Interval, holm, interval, paired
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean of the values and its percentile bootstrap interval over examples.
-
-    Args:
-        values: (N,) one number an example.
-        level: coverage.
-        resamples: bootstrap samples.
-        seed: of the resampling; the same for every call, so that intervals can be compared.
-
-    Raises:
-        ValueError: no values, or some that are not finite.
-    """
-    x = np.asarray(values, dtype=float)
-    if not len(x) or not np.isfinite(x).all():
-        raise ValueError(f"an interval needs finite values; got {len(x)}, {int((~np.isfinite(x)).sum())} not finite")
-    index = np.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
-    low, high = np.quantile(x[index].mean(1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(x.mean()), float(low), float(high), len(x))
-
-
-def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Interval:
-    """Mean difference values - reference over the same examples, with its interval; arguments as ``interval``.
-
-    Raises:
-        ValueError: different numbers of examples.
-    """
-    x, y = np.asarray(values, dtype=float), np.asarray(reference, dtype=float)
-    if x.shape != y.shape:
-        raise ValueError(f"{len(x)} values cannot be paired with {len(y)}; pass results on the same examples")
-    return interval(x - y, **keywords)
+REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
+_NAMES = {"deeplift": "deep_lift"}  # published.csv keeps the names of its sources
 
 
 def published() -> pd.DataFrame:
     """Published numbers, one a row: source, dataset, model, method, baseline, metric, value, n, protocol, note."""
     return pd.read_csv(ASSETS / "published.csv")
+
+
+def ledger(folder: Path | None = None) -> pd.DataFrame:
+    """Every published number with our counterpart.
+
+    A published number of one model cannot be reproduced on another. What can is what the paper says with it: that a
+    method is better or worse than IG on the same examples, with the same baseline, under the same protocol. So the
+    verdict is passed on that difference. Where the papers' own checkpoint was run (profile "paper"), it is passed on
+    the number itself.
+
+    Args:
+        folder: of recorded runs; None for those of the project.
+
+    Returns:
+        a row a published number: its columns; ``ours`` (``Interval``), ``published_difference`` to IG,
+        ``our_difference`` (``Difference``, corrected for all of the ledger), ``differs`` (in words), ``verdict`` and
+        ``why``.
+    """
+    table = published()
+    runs = {d: _rows(d, folder) for d in table["dataset"].unique()}
+    reference = _reference(table)
+    lines: list[dict[str, Any]] = [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+    entries = [_entry(line, runs[line["dataset"]], reference) for line in lines]
+    asked = [i for i, e in enumerate(entries) if isinstance(e["our_difference"], Difference)]
+    for i, difference in zip(asked, holm([entries[i]["our_difference"] for i in asked]), strict=True):
+        entries[i]["our_difference"] = difference
+    for line, entry in zip(lines, entries, strict=True):
+        entry["verdict"], entry["why"] = _verdict(line, entry)
+    return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
 
 
 def benchmarks() -> dict[str, Any]:
@@ -76,3 +64,96 @@ def benchmarks() -> dict[str, Any]:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
             return found
     raise FileNotFoundError("no benchmarks are recorded; make them with: make bench")
+
+
+def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:
+    """Recorded rows under the published protocol, by profile; what was not recorded is left out."""
+    found = {}
+    for profile in ("paper", "lab"):
+        try:
+            rows = recorded(dataset, profile=profile, folder=folder)
+        except FileNotFoundError:
+            continue
+        rows = rows[rows["protocol"] == "as_published"]
+        found[profile] = rows.assign(delta_abs=rows["delta"].abs())
+    return found
+
+
+def _reference(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """The published value of IG for every model, baseline and metric; of several, the first.
+
+    The notebooks of UDIG hold no IG for sentiment. Their sentences and models are those of the SIG code, so its IG
+    serves; not for log-odds, which UDIG's notebooks find by replacing with another token.
+    """
+    found: dict[tuple[Any, ...], float] = {}
+    for line in table[table["method"] == "ig"].to_dict("records"):
+        found.setdefault((line["dataset"], line["model"], line["baseline"], _column(line)), line["value"])
+    return found
+
+
+def _column(line: Mapping[Any, Any]) -> str:
+    """Our column for a published metric; log-odds by the token that replaces."""
+    share = int(line["top_k_percent"])
+    if line["metric"] == "log_odds":
+        token = "pad" if "log-odds replaces with pad" in str(line["note"]) else line["baseline"]
+        return f"log_odds_{token}_{share}"
+    return {"delta_abs": "delta_abs", "delta_percent_mean": "delta_percent"}.get(
+        line["metric"], f"{line['metric']}_{share}"
+    )
+
+
+def _entry(
+    line: dict[str, Any], runs: dict[str, pd.DataFrame], reference: dict[tuple[Any, ...], float]
+) -> dict[str, Any]:
+    entry: dict[str, Any] = dict.fromkeys(("ours", "published_difference", "our_difference", "differs", "profile"))
+    name, column = _NAMES.get(line["method"], line["method"]), _column(line)
+    their_ig = reference.get((line["dataset"], line["model"], line["baseline"], column))
+    if their_ig is not None and name != "ig":
+        entry["published_difference"] = line["value"] - their_ig
+    for profile, rows in runs.items():
+        own = rows[(rows["variant"] == name) & (rows["baseline"] == line["baseline"])]
+        if line["dataset"] == "squad":
+            own = own[own["output"] == "start"]
+        if profile == "paper":
+            own = own[own["cell"].str.contains(f"-{line['model'].split('-')[0]}-")]  # by architecture
+        if own.empty or column not in own or not np.isfinite(own[column]).all():
+            continue
+        own = own.set_index("id")[column]
+        entry |= {"ours": interval(own), "profile": profile, "differs": _differs(line, profile, len(own))}
+        ig = rows[(rows["variant"] == "ig") & (rows["baseline"] == line["baseline"])].set_index("id")
+        ids = own.index.intersection(ig.index)
+        if name != "ig" and len(ids):
+            entry["our_difference"] = paired(own.loc[ids], ig.loc[ids, column])
+        break
+    return entry
+
+
+def _differs(line: dict[str, Any], profile: str, n: int) -> str:
+    parts = [] if profile == "paper" else [f"model (3 layers instead of {line['model']})"]
+    if profile == "lab" and line["model"] == "distilbert":
+        parts.append("embedded twice instead of once")  # see reader.py: only BERT's and RoBERTa's runs were doubled
+    if n != line["n"]:
+        parts.append(f"n = {n:,} instead of {int(line['n']):,}")
+    if line["dataset"] == "imdb":
+        parts.append("other reviews, cut at 256 tokens")
+    if line["dataset"] == "squad":
+        parts.append("their metric was never published")
+    return "; ".join(parts) or "nothing known"
+
+
+def _verdict(line: dict[str, Any], entry: dict[str, Any]) -> tuple[str, str]:
+    ours, difference, theirs = entry["ours"], entry["our_difference"], entry["published_difference"]
+    if not isinstance(ours, Interval):
+        return NOT_COMPARABLE, "no counterpart was run"
+    if "never published" in entry["differs"]:
+        return NOT_COMPARABLE, "the published metric is not defined anywhere"
+    if entry["profile"] == "paper":
+        inside = ours.low <= line["value"] <= ours.high
+        return (REPRODUCED, "inside our interval") if inside else (NOT_REPRODUCED, "outside our interval")
+    if difference is None or theirs is None:
+        return NOT_COMPARABLE, "a value of another model, without a difference to test"
+    if not difference.shown:
+        return NOT_REPRODUCED, "ours shows no difference to IG"
+    if (difference.mean > 0) == (theirs > 0):
+        return REPRODUCED, "the same side of IG"
+    return NOT_REPRODUCED, "the other side of IG"

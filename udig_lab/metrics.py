@@ -1,53 +1,46 @@
 """Faithfulness of scores: what happens to the prediction when the best tokens go, or when only they stay.
 
-All metrics compare p(y | x), the probability of the explained class, with its value on a changed input, and return one
-number a text. Definitions: DeYoung et al. 2020 (comprehensiveness, sufficiency), Shrikumar et al. 2017 (log-odds);
-as used by Sanyal & Ren 2021, whose code sets the protocol "as_published".
+All metrics compare p(y | x), the probability of what was explained, with its value on a changed input, and return one
+number a text. Of a span model, y is the answer's start, end or both, whichever was explained. Definitions: DeYoung et
+al. 2020 (comprehensiveness, sufficiency, AOPC), Shrikumar et al. 2017 (log-odds); as used by Sanyal & Ren 2021, whose
+code sets the protocol "as_published".
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.baseline import as_baseline
-from udig_lab.batching import Budget
-from udig_lab.inputs import Encoding
+from udig_lab.erasure import (
+    DELETE,
+    Erasure,
+    check,
+    erase,
+    goals,
+    judged,
+    log_probabilities,
+    replacement_row,
+    selected,
+    whole,
+)
 from udig_lab.protocol import Protocol
 from udig_lab.protocol import protocol as as_protocol
-from udig_lab.reader import Reader, read
-from udig_lab.textmodel import TextModel, as_text_model, left_as_found
 
+__all__ = ["aopc", "comprehensiveness", "evaluate", "log_odds", "measure", "selected", "sufficiency"]
 
-def selected(attribution: Attribution, top: float, rules: Protocol) -> Tensor:
-    """(L,) bool: the k tokens with the largest scores (signed), k being a share ``top`` of the text.
-
-    "corrected": special tokens never compete, k is rounded to the nearest whole number and at least 1.
-    "as_published": special tokens compete with their score 0 and count in the length; k is rounded down, so that it
-    is 0 for texts shorter than 1 / top.
-    """
-    scores = torch.tensor(attribution.scores)
-    special = torch.tensor(attribution.special)
-    if rules.special_tokens_compete:
-        k = math.floor(top * len(scores) + 1e-9)
-    else:
-        scores = scores.masked_fill(special, -torch.inf)
-        k = max(1, math.floor(top * int((~special).sum()) + 0.5))
-    chosen = torch.zeros_like(special)
-    chosen[scores.topk(k).indices] = True
-    return chosen
+_BEST = 0.2  # the share that the papers report
 
 
 def log_odds(
     model: Any,
     attributions: Sequence[Attribution],
     *,
-    top: float = 0.2,
+    top: float = _BEST,
     replacement: str | int = "mask",
     protocol: str | Protocol = "corrected",
 ) -> Tensor:
@@ -57,8 +50,8 @@ def log_odds(
         model: the explained model, as for ``explain``.
         attributions: N explanations of it.
         top: share of tokens that are replaced.
-        replacement: "mask", "pad", or any token or token id; length and positions stay.
-        protocol: "corrected" or "as_published".
+        replacement: "mask", "pad", or any token or token id: length and positions stay. "delete" takes them out.
+        protocol: "corrected", "as_published" or "eraser".
 
     Returns:
         (N,) in nats.
@@ -66,7 +59,7 @@ def log_odds(
     Raises:
         ValueError: a share outside (0, 1], an unknown protocol or replacement, or no attributions.
     """
-    before, after = _log_probabilities(model, attributions, [_replaced(model, replacement)], top, protocol)
+    before, after = _log_p(model, attributions, [Erasure(top, False, replacement)], protocol)
     return after - before
 
 
@@ -74,11 +67,15 @@ def comprehensiveness(
     model: Any,
     attributions: Sequence[Attribution],
     *,
-    top: float = 0.2,
+    top: float = _BEST,
+    replacement: str | int | None = None,
     protocol: str | Protocol = "corrected",
 ) -> Tensor:
-    """p(y | x) - p(y | x without the best tokens); higher is better. Arguments as for ``log_odds``; returns (N,)."""
-    before, after = _log_probabilities(model, attributions, [_without], top, protocol)
+    """p(y | x) - p(y | x without the best tokens); higher is better. Arguments as for ``log_odds``; returns (N,).
+
+    The best tokens are deleted; of a span model's text, which must keep its positions, they are masked.
+    """
+    before, after = _log_p(model, attributions, [Erasure(top, False, usual_replacement(model, replacement))], protocol)
     return before.exp() - after.exp()
 
 
@@ -86,29 +83,56 @@ def sufficiency(
     model: Any,
     attributions: Sequence[Attribution],
     *,
-    top: float = 0.2,
+    top: float = _BEST,
+    replacement: str | int | None = None,
     protocol: str | Protocol = "corrected",
 ) -> Tensor:
-    """p(y | x) - p(y | only the best tokens of x); lower is better. Arguments as for ``log_odds``; returns (N,).
+    """p(y | x) - p(y | only the best tokens of x); lower is better. Arguments as for ``comprehensiveness``.
 
     "corrected" keeps the special tokens as well; "as_published" drops them unless they are among the best, and
     counts texts with k = 0 as 0.
     """
-    before, after = _log_probabilities(model, attributions, [_only(as_protocol(protocol))], top, protocol)
+    before, after = _log_p(model, attributions, [Erasure(top, True, usual_replacement(model, replacement))], protocol)
     return before.exp() - after.exp()
+
+
+def aopc(
+    model: Any,
+    attributions: Sequence[Attribution],
+    *,
+    tops: Sequence[float] | None = None,
+    replacement: str | int | None = None,
+    protocol: str | Protocol = "corrected",
+) -> dict[str, Tensor]:
+    """Area over the perturbation curve: the means of comprehensiveness and of sufficiency over several shares.
+
+    ``tops`` are 5, 10, 20 and 50 % where none are given; under "eraser" also 1 %. Other arguments as before.
+
+    Source: DeYoung et al., ACL 2020, arXiv 1911.03429, §5.1.
+
+    Returns:
+        "comprehensiveness" and "sufficiency", (N,) each.
+    """
+    usual = usual_replacement(model, replacement)
+    tops = as_protocol(protocol).shares if tops is None else tops
+    erasures = [Erasure(top, keep, usual) for keep in (False, True) for top in tops]
+    before, *after = _log_p(model, attributions, erasures, protocol)
+    drops = torch.stack([before.exp() - a.exp() for a in after])  # (2 S, N)
+    return {"comprehensiveness": drops[: len(tops)].mean(0), "sufficiency": drops[len(tops) :].mean(0)}
 
 
 def evaluate(
     model: Any,
     attributions: Sequence[Attribution],
     *,
-    top: float = 0.2,
+    top: float = _BEST,
     replacement: str | int = "mask",
     protocol: str | Protocol = "corrected",
 ) -> dict[str, Tensor]:
-    """All three metrics, each (N,); the unchanged texts are read once for all of them."""
-    changes = [_replaced(model, replacement), _without, _only(as_protocol(protocol))]
-    before, replaced, without, only = _log_probabilities(model, attributions, changes, top, protocol)
+    """The three metrics as the papers report them, each (N,); ``replacement`` is that of log-odds."""
+    usual = usual_replacement(model, None)
+    erasures = [Erasure(top, False, replacement), Erasure(top, False, usual), Erasure(top, True, usual)]
+    before, replaced, without, only = _log_p(model, attributions, erasures, protocol)
     return {
         "log_odds": replaced - before,
         "comprehensiveness": before.exp() - without.exp(),
@@ -116,71 +140,55 @@ def evaluate(
     }
 
 
-# A change makes the token ids of a new text from an attribution and its selected tokens (L,).
-Change = Callable[[Attribution, Tensor], Tensor]
-
-
-def _replaced(model: Any, replacement: str | int) -> Change:
-    row = as_baseline(replacement, as_text_model(model, None)).row
-    if row is None:
-        raise ValueError(f"the replacement must be a token, not {replacement!r}; pass a token or its id")
-    return lambda a, chosen: torch.tensor(a.input_ids).masked_fill(chosen, row)
-
-
-def _only(rules: Protocol) -> Change:
-    def only(a: Attribution, chosen: Tensor) -> Tensor:
-        kept = chosen if rules.special_tokens_compete else chosen | torch.tensor(a.special)
-        return torch.tensor(a.input_ids)[kept if bool(chosen.any()) else slice(None)]
-
-    return only
-
-
-def _without(attribution: Attribution, chosen: Tensor) -> Tensor:
-    return torch.tensor(attribution.input_ids)[~chosen]
-
-
-def _log_probabilities(
+def measure(
     model: Any,
     attributions: Sequence[Attribution],
-    changes: Sequence[Change],
-    top: float,
-    protocol: str | Protocol,
-) -> tuple[Tensor, ...]:
-    """Log p(y) before and after every change of the inputs, (N,) each, in one batched pass over all."""
-    if not attributions:
-        raise ValueError("there are no attributions to judge; pass at least one")
-    if not 0 < top <= 1:
-        raise ValueError(f"top={top} is not a share of the tokens; pass a number above 0 and at most 1")
-    text_model: TextModel = as_text_model(model, None)
-    if text_model.task != "classification":
-        raise TypeError(f"{text_model.name} is a {text_model.task} model; the metrics judge sequence classifiers")
-    rules = as_protocol(protocol)
-    chosen = [selected(a, top, rules) for a in attributions]
-    ids = [torch.tensor(a.input_ids) for a in attributions]
-    for change in changes:
-        ids += [change(a, c) for a, c in zip(attributions, chosen, strict=True)]
-    with left_as_found(text_model.model):
-        table = text_model.table
-        encodings = [_bare(i) for i in ids]
-        reader = Reader(text_model, encodings, embed_twice=rules.embed_twice)
-        rows = read(
-            reader,
-            lambda r: encodings[r].embeddings(table),
-            range(len(ids)),
-            [len(i) for i in ids],
-            Budget.for_device(table.device),
-        )
-        logits = torch.stack(rows)  # (N (1 + changes), C)
-    n = len(attributions)
-    # The published code judges the class its own forward pass predicts; otherwise it is the class that was explained.
-    targets = logits[:n].argmax(-1) if rules.moving_target else torch.tensor([a.target for a in attributions])
-    target = targets.to(logits.device).repeat(1 + len(changes))[:, None]
-    return torch.split(logits.log_softmax(-1).gather(1, target)[:, 0].cpu(), n)
+    *,
+    protocol: str | Protocol = "corrected",
+) -> pd.DataFrame:
+    """Every metric at once, for every share of the protocol: what recorded runs hold.
+
+    Returns:
+        one row a text. ``comprehensiveness_20`` deletes the best 20 %, ``comprehensiveness_mask_20`` masks them (a
+        span model's text is masked in both), and so on for sufficiency and for "pad"; ``log_odds_mask_20``,
+        ``log_odds_pad_20``; ``aopc_comprehensiveness`` and ``aopc_sufficiency`` are means over the shares.
+    """
+    usual, tops = usual_replacement(model, None), as_protocol(protocol).shares
+    columns = {("", top, keep): Erasure(top, keep, usual) for keep in (False, True) for top in tops}
+    for token in ("mask", "pad"):
+        columns |= {(f"_{token}", _BEST, keep): Erasure(_BEST, keep, token) for keep in (False, True)}
+    different = list(dict.fromkeys(columns.values()))  # what a span model's text shares is read once
+    before, *after = _log_p(model, attributions, different, protocol)
+    log_p = dict(zip(different, after, strict=True))
+    found: dict[str, Tensor] = {}
+    for (token, top, keep), erasure in columns.items():
+        name = f"{'sufficiency' if keep else 'comprehensiveness'}{token}_{round(100 * top):02d}"
+        found[name] = before.exp() - log_p[erasure].exp()
+        if token and not keep:
+            found[f"log_odds{token}_{round(100 * top):02d}"] = log_p[erasure] - before
+    for name in ("comprehensiveness", "sufficiency"):
+        found[f"aopc_{name}"] = torch.stack([found[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
+    return pd.DataFrame({name: values.float().numpy() for name, values in found.items()})
 
 
-def _bare(ids: Tensor) -> Encoding:
-    """Token ids that are only read."""
-    nothing = ("",) * len(ids)
-    return Encoding(
-        ids, torch.zeros(len(ids), dtype=torch.bool), nothing, nothing, (None,) * len(ids), (0,) * len(ids)
-    )
+def usual_replacement(model: Any, replacement: str | int | None) -> str | int:
+    """Deletion, where the positions of the answer allow it."""
+    if replacement is not None:
+        return replacement
+    return "mask" if judged(model).task == "span" else DELETE
+
+
+def _log_p(
+    model: Any, attributions: Sequence[Attribution], erasures: Sequence[Erasure], protocol: str | Protocol
+) -> list[Tensor]:
+    """Log p(y) before and after every erasure, (N,) each."""
+    check(attributions, [e.share for e in erasures])
+    text_model, rules = judged(model), as_protocol(protocol)
+    chosen = {top: [selected(a, top, rules) for a in attributions] for top in {e.share for e in erasures}}
+    texts = [whole(a) for a in attributions]
+    for e in erasures:
+        row = replacement_row(e.replacement, text_model)
+        texts += [erase(a, c, e.keep, row, rules) for a, c in zip(attributions, chosen[e.share], strict=True)]
+    aims = goals(text_model, attributions, rules) * (1 + len(erasures))
+    found = log_probabilities(text_model, texts, aims, rules)
+    return list(found.view(1 + len(erasures), len(attributions)))

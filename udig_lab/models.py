@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from udig_lab import kimcnn  # noqa: F401  # with it, transformers knows how to load that network
 from udig_lab.textmodel import TextModel
 
 ASSETS = Path(__file__).parent / "assets"
 PROFILES = ("mini", "lab", "paper")
-DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad")
+DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
+_LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
 
 # The checkpoints the papers' code names (Sanyal & Ren 2021, Enguehard 2023, Sinha Roy & Kundu 2024).
 PAPER_CHECKPOINTS = {
@@ -32,34 +35,57 @@ PAPER_CHECKPOINTS = {
 }
 
 
-def load(name: str, *, profile: str = "mini", architecture: str = "bert") -> TextModel:
+def load(
+    name: str, *, profile: str = "mini", architecture: str = "bert", device: str | torch.device | None = None
+) -> TextModel:
     """Load a model with its tokenizer.
 
     Args:
-        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad"), or a folder with a sequence classifier in hub
-            format.
+        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a sequence classifier in
+            hub format, or the name of one on the hub ("organisation/model").
         profile: "mini" and "lab" use the lab checkpoints shipped with the package; "paper" the papers' checkpoints
             from the hub.
         architecture: with "paper": "bert", "distilbert" or "roberta".
+        device: where the model computes. None is the CPU; with "paper", a GPU where torch finds one.
 
     Raises:
-        ValueError: an unknown name, profile or architecture, or a checkpoint without the head that is needed.
+        ValueError: an unknown name, profile, architecture or device, or a checkpoint without the head that is needed.
         OSError: the checkpoint cannot be had.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    place = _device(device, profile)
     if name not in DATASETS:
-        if not Path(name).is_dir():
-            raise ValueError(f"unknown model {name!r}; choose one of {', '.join(DATASETS)} or name a folder")
-        return _load(name, "classification", Path(name).name)
+        local = Path(name).is_dir()
+        if not local and "/" not in name:
+            raise ValueError(
+                f"unknown model {name!r}; choose one of {', '.join(DATASETS)}, or name a folder, "
+                "or a model on the hub (organisation/model)"
+            )
+        return _load(name, "classification", Path(name).name if local else name, place)
     task = "span" if name == "squad" else "classification"
     if profile != "paper":
-        folder = ASSETS / ("lab-squad" if name == "squad" else "lab-sentiment")
-        return _load(str(folder), task, folder.name)
+        folder = ASSETS / _LAB.get(name, "lab-sentiment")
+        return _load(str(folder), task, folder.name, place)
+    if name == "trec":
+        raise ValueError(
+            "the weights of the network that IG2 explained on trec were never published; use profile='lab'"
+        )
     if (name, architecture) not in PAPER_CHECKPOINTS:
         known = ", ".join(a for d, a in PAPER_CHECKPOINTS if d == name)
         raise ValueError(f"no published checkpoint for {name} with architecture {architecture!r}; choose {known}")
-    return _load(PAPER_CHECKPOINTS[name, architecture], task, PAPER_CHECKPOINTS[name, architecture])
+    checkpoint = PAPER_CHECKPOINTS[name, architecture]
+    return _load(checkpoint, task, checkpoint, place)
+
+
+def _device(device: str | torch.device | None, profile: str) -> torch.device:
+    """The device that was asked for, tried before anything is loaded."""
+    if device is None:
+        device = "cuda" if profile == "paper" and torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch raises the second where it was built without CUDA
+        raise ValueError(f"torch has no device {str(device)!r} here; pass device='cpu'") from error
 
 
 @contextmanager
@@ -77,18 +103,20 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _load(source: str, task: str, name: str) -> TextModel:
+def _load(source: str, task: str, name: str, device: torch.device) -> TextModel:
     head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
     try:
         with _quiet():
             model, info = head.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:  # transformers raises either, by what it finds
+            if len(tokenizer) <= len(tokenizer.all_special_ids):
+                raise OSError("no vocabulary")  # transformers takes the lack of its file for an empty one
+    except (OSError, ValueError, SafetensorError) as error:  # transformers raises any, by what it finds
         raise OSError(
-            f"cannot load {source!r}: no checkpoint in hub format there, in the cache or on the hub; "
+            f"cannot load {source!r}: no whole checkpoint in hub format there, in the cache or on the hub; "
             "connect to the internet, or point HF_HOME at a cache that holds it, or use profile='mini'"
         ) from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"]))
         raise ValueError(f"{source!r} is not a {task} checkpoint: it holds no {missing}; name one with a trained head")
-    return TextModel(model.eval(), tokenizer, name, task)
+    return TextModel(model.eval().to(device), tokenizer, name, task)

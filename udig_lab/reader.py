@@ -27,7 +27,7 @@ class Reader:
         model: the model.
         encodings: the N texts whose embeddings will be read.
         embed_twice: reproduce the published code, which applies the embedding block before handing the result to a
-            model that applies it again.
+            model that applies it again (see ``_published_block`` for which models, and with what positions).
         keep: causal models only, at how many last tokens the output is wanted.
         precision: "bfloat16" multiplies matrices in bfloat16 (autocast) where a gradient is taken; what is only read
             forward is always read as the model is.
@@ -54,7 +54,7 @@ class Reader:
                 "set model.config.pad_token_id"
             )
         self.text_model = model
-        self.block = _embedding_block(model.model) if embed_twice else None
+        self.block = _published_block(model.model) if embed_twice else None
         self.keep = keep
         self.precision = precision
         device = model.table.device
@@ -76,7 +76,7 @@ class Reader:
             TypeError: the model does not give the output its task needs.
         """
         if self.block is not None:
-            embeddings = self.block(inputs_embeds=embeddings)
+            embeddings = self.block(embeddings, self._types_of(embeddings, owners))
         with self._arithmetic(embeddings):
             output = self._output(embeddings, mask, owners)
         return output if output.dtype == embeddings.dtype else output.to(embeddings.dtype)
@@ -94,8 +94,8 @@ class Reader:
             inputs = _padded_left(embeddings, mask)
             if self.text_model.task == "causal":
                 inputs["logits_to_keep"] = self.keep
-        elif self._types is not None:
-            inputs["token_type_ids"] = self._types[owners, : embeddings.shape[1]]
+        elif self.block is None and self._types is not None:  # published code tells the types to its own pass only
+            inputs["token_type_ids"] = self._types_of(embeddings, owners)
         output = model(**inputs)
         if self.text_model.task == "span":
             start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
@@ -109,6 +109,10 @@ class Reader:
         if self.text_model.task == "causal" and isinstance(logits, Tensor) and logits.ndim == 3:
             return logits[:, -self.keep :]
         return _two_dimensional(logits, model)
+
+    def _types_of(self, embeddings: Tensor, owners: Tensor) -> Tensor | None:
+        """(n, L) kinds of tokens, for models with two."""
+        return None if self._types is None else self._types[owners, : embeddings.shape[1]]
 
     @contextmanager
     def _arithmetic(self, embeddings: Tensor) -> Iterator[None]:
@@ -194,8 +198,27 @@ def _replaced_output(layer: nn.Module | None, embeddings: Tensor) -> Iterator[No
         handle.remove()
 
 
-def _embedding_block(model: nn.Module) -> nn.Module:
-    block = getattr(getattr(model, "base_model", None), "embeddings", None)
+def _published_block(model: nn.Module) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+    """The first of the two times that the published code applies the embedding block; None where it was the only one.
+
+    That is DistilBERT: its published runs used versions of transformers (4.5, 4.26) that left ``inputs_embeds`` as
+    they were. Positions are counted from 0, for RoBERTa too, whose own first one is 2; and the second kind of tokens
+    begins with the [SEP] before the context.
+    """
+    block: Any = getattr(getattr(model, "base_model", None), "embeddings", None)
     if not isinstance(block, nn.Module):
         raise TypeError(f'{type(model).__name__} has no embedding block to apply twice; use protocol="corrected"')
-    return block
+    kind = getattr(getattr(model, "config", None), "model_type", "")
+    if kind == "distilbert":
+        return None
+
+    def apply(embeddings: Tensor, types: Tensor | None) -> Tensor:
+        more: dict[str, Tensor] = {}
+        if kind == "roberta":
+            more["position_ids"] = torch.arange(embeddings.shape[1], device=embeddings.device)[None]
+        if types is not None:
+            more["token_type_ids"] = torch.maximum(types, nn.functional.pad(types[:, 1:], (0, 1)))
+        found: Tensor = block(inputs_embeds=embeddings, **more)
+        return found
+
+    return apply

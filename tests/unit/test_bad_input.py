@@ -67,8 +67,9 @@ def test_a_model_that_is_no_classifier(lab):
         ul.explain("bert-base-uncased", "fine", tokenizer=lab.tokenizer)
     with pytest.raises(TypeError, match="Linear has no embedding layers"):
         ul.explain(torch.nn.Linear(2, 2), "fine", tokenizer=lab.tokenizer)
-    with pytest.raises(TypeError, match="lab-squad is a span model"):
-        ul.metrics.evaluate(ul.load("squad"), [ul.explain(lab, "fine", n_steps=1)])
+    decoder = ul.TextModel(lab.model, lab.tokenizer, "gpt", "causal")
+    with pytest.raises(TypeError, match="gpt is a language model; the metrics judge classifiers and span models"):
+        ul.metrics.evaluate(decoder, [ul.explain(lab, "fine", n_steps=1)])
 
 
 def test_a_model_with_broken_weights(random_bert):
@@ -107,15 +108,6 @@ def test_a_checkpoint_without_a_head(lab, tmp_path):
 def test_a_folder_without_a_checkpoint(tmp_path):
     with pytest.raises(OSError, match="HF_HOME"):
         ul.load(str(tmp_path))
-
-
-def test_data_that_are_not_there(monkeypatch, tmp_path):
-    monkeypatch.delenv("UDIG_LAB_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"set UDIG_LAB_DATA .* or use profile='mini'"):
-        ul.data.examples("sst2", profile="lab")
-    monkeypatch.setenv("UDIG_LAB_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"UDIG_LAB_DATA must hold sst2/test\.parquet"):
-        ul.data.examples("sst2", profile="lab")
 
 
 def test_data_without_a_column(monkeypatch, tmp_path):

@@ -17,8 +17,9 @@ from udig_lab.paths import LineIntegral
 from udig_lab.problem import Problem
 from udig_lab.reader import Reader, read
 
-# Default references: the first so many of another class, among so many sentences of the shipped corpus.
-_DEFAULTS, _CORPUS = 4, 40
+# Default references: the first so many of another class, among so many texts of a shipped corpus.
+_DEFAULTS, _AMONG = 4, 40
+_CORPORA = {"ABBR": "trec"}  # by the name of the model's first class; for all others, sentences of sentiment
 
 
 def ig2(
@@ -37,8 +38,9 @@ def ig2(
 
     Args:
         problem: texts.
-        references: texts of another class, all of which are used; None takes the first four sentences of the shipped
-            sentiment corpus to which the model gives another class.
+        references: texts of another class, all of which are used; None takes the first four texts of a shipped
+            corpus to which the model gives another class: questions for a model with TREC's classes, else sentences
+            of sentiment.
         n_steps: T, steps of the path.
         step_size: eta, length of a step in the space of all L D embedding numbers.
         layer: name of the module whose output represents a text (of an output with a row per token, the first is
@@ -155,7 +157,8 @@ def _encoded(problem: Problem, references: Sequence[Text] | None) -> list[Encodi
     if references is None:
         if model.task != "classification" or model.tokenizer is None:
             raise ValueError("ig2 has no references of its own for this model; pass references=[…], texts to move to")
-        references = examples("sst2", limit=_CORPUS)["text"].tolist()
+        corpus = _CORPORA.get(model.class_name(0), "sst2")
+        references = examples(corpus, limit=_AMONG)["text"].tolist()
     if isinstance(references, str) or not len(references):
         raise ValueError("references is empty or a single string; pass a list of texts of another class")
     if model.tokenizer is None:

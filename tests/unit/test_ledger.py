@@ -1,0 +1,143 @@
+"""The ledger: published numbers, our counterparts, and verdicts that code passes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from udig_lab.cli import main
+from udig_lab.experiments import Cell
+from udig_lab.experiments.cell import FORMAT
+from udig_lab.experiments.store import write_rows
+from udig_lab.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, benchmarks, ledger, published
+from udig_lab.statistics import Difference, Interval
+
+N = 200
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Write a made-up cell: comprehensiveness with a given mean, the same noise for all."""
+    noise = np.random.default_rng(0).normal(0, 0.05, size=N)
+
+    def put(method, mean, *, wobble=0.0, dataset="sst2", **keywords):
+        cell = Cell(dataset, method, protocol=keywords.pop("protocol", "as_published"), **keywords)
+        values = mean + noise + wobble * np.random.default_rng(1).normal(size=N)
+        rows = pd.DataFrame({"id": range(N), "comprehensiveness_20": values, "comprehensiveness_50": values})
+        rows = rows.assign(sufficiency_20=-values, log_odds_pad_20=-values, log_odds_mask_20=-values, delta=values)
+        file = tmp_path / dataset / cell.profile / f"{cell.name}.parquet"
+        write_rows(file, rows, {"key": "made up"})
+        card = {"format": FORMAT, "cell": cell.__dict__ | {"settings": dict(cell.settings)}, "key": "made up"}
+        file.with_suffix(".json").write_text(json.dumps(card))
+        return values
+
+    return tmp_path, put
+
+
+def entry(entries, method, metric="comprehensiveness", model="distilbert", baseline="mask"):
+    pick = entries[(entries.method == method) & (entries.metric == metric) & (entries.model == model)]
+    pick = pick[(pick.baseline == baseline) & (pick.dataset == "sst2")]
+    return pick.iloc[0]
+
+
+def test_published_numbers_are_at_hand():
+    table = published()
+    row = table.query(
+        "source=='SIG-csv' and dataset=='sst2' and model=='distilbert' and method=='ig' and baseline=='pad'"
+    )
+    assert row.set_index("metric").value["comprehensiveness"] == pytest.approx(0.2509)
+
+
+def test_statements_are_judged_by_the_paired_difference_to_ig(store):
+    folder, put = store
+    put("ig", 0.4)
+    sig = put("sig", 0.5)  # published: above IG
+    put("dig", 0.6, settings={"strategy": "greedy"})  # published: below IG
+    put("gradient_shap", 0.4, wobble=0.5)
+    entries = ledger(folder)
+    found = entry(entries, "sig")
+    assert (found.verdict, found.why) == (REPRODUCED, "the same side of IG")
+    assert found.ours.mean == pytest.approx(sig.mean())
+    assert found.published_difference == pytest.approx(0.4733 - 0.4452)
+    assert found.our_difference.mean == pytest.approx(0.1)
+    assert entry(entries, "dig_greedy").verdict == NOT_REPRODUCED
+    assert entry(entries, "dig_greedy").why == "the other side of IG"
+    assert entry(entries, "gradient_shap").why == "ours shows no difference to IG"
+    assert entry(entries, "ig").verdict == NOT_COMPARABLE
+    assert entry(entries, "sequential_dig").why == "no counterpart was run"
+    assert f"n = {N} instead of 1,821" in found.differs
+    assert "3 layers" in found.differs
+
+
+def test_every_number_has_an_entry_and_all_questions_are_corrected_together(store):
+    folder, put = store
+    put("ig", 0.4)
+    put("sig", 0.401, wobble=0.005)
+    entries = ledger(folder)
+    assert len(entries) == len(published())
+    asked = [d for d in entries.our_difference if isinstance(d, Difference)]
+    assert len(asked) > 1
+    assert all(d.p_holm >= d.p for d in asked)
+    assert max(d.p_holm / d.p for d in asked) == pytest.approx(len(asked))
+
+
+def test_lower_and_higher_are_told_apart_by_the_published_side(store):
+    """Published sufficiency of SIG lies below IG's; so must ours, to count as found again."""
+    folder, put = store
+    put("ig", 0.4)
+    put("sig", 0.5)
+    assert entry(ledger(folder), "sig", "sufficiency").verdict == REPRODUCED
+
+
+def test_log_odds_are_compared_for_the_token_that_replaces(store):
+    """UDIG's notebooks replace by pad while IG's row replaces by mask: there is no published difference to find."""
+    folder, put = store
+    put("ig", 0.4)
+    put("udig", 0.5, settings={"strategy": "maxcount"})
+    entries = ledger(folder)
+    assert entry(entries, "udig_maxcount", "log_odds").verdict == NOT_COMPARABLE
+    assert entry(entries, "udig_maxcount").published_difference == pytest.approx(0.3888 - 0.4452)
+
+
+def test_rows_of_another_protocol_are_no_counterpart(store):
+    folder, put = store
+    put("ig", 0.4, protocol="corrected")
+    put("sig", 0.5, protocol="corrected")
+    assert (ledger(folder).verdict == NOT_COMPARABLE).all()
+
+
+def test_on_the_papers_own_checkpoint_the_number_itself_is_tested(store):
+    folder, put = store
+    put("ig", 0.4452, profile="paper", architecture="distilbert")
+    put("sig", 0.60, profile="paper", architecture="distilbert")
+    put("ig", 0.2)
+    entries = ledger(folder)
+    assert (entry(entries, "ig").verdict, entry(entries, "ig").why) == (REPRODUCED, "inside our interval")
+    assert (entry(entries, "sig").verdict, entry(entries, "sig").why) == (NOT_REPRODUCED, "outside our interval")
+    assert entry(entries, "ig", model="bert").profile == "lab"  # that architecture was not run
+
+
+def test_what_nobody_can_define_is_not_comparable(store):
+    folder, put = store
+    put("ig", 0.4, dataset="squad", baseline="pad", output="start")
+    entries = ledger(folder)
+    squad = entries[(entries.dataset == "squad") & (entries.metric == "comprehensiveness")].iloc[0]
+    assert isinstance(squad.ours, Interval)
+    assert squad.why == "the published metric is not defined anywhere"
+
+
+def test_the_ledger_on_the_command_line(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    folder, put = store
+    put("ig", 0.4)
+    put("sig", 0.5)
+    assert main(["ledger", "--dataset", "sst2", "--results", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "0.4733" in printed
+    assert "the same side of IG" in printed
+    assert "rotten" not in printed
+
+
+def test_benchmarks_are_at_hand():
+    assert benchmarks()["machine"]

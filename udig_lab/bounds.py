@@ -1,0 +1,121 @@
+"""How much any explanation could reach: the best tokens to take out or to keep, searched with the model in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udig_lab.attribution import Attribution
+from udig_lab.erasure import (
+    Goal,
+    check,
+    chosen_tokens,
+    erase,
+    goals,
+    how_many,
+    judged,
+    log_probabilities,
+    replacement_row,
+    units,
+    whole,
+)
+from udig_lab.metrics import usual_replacement
+from udig_lab.protocol import Protocol
+from udig_lab.protocol import protocol as as_protocol
+from udig_lab.textmodel import TextModel
+
+METRICS = ("comprehensiveness", "sufficiency", "log_odds")
+
+
+def oracle(
+    model: Any,
+    attributions: Sequence[Attribution],
+    *,
+    metric: str = "comprehensiveness",
+    tops: Sequence[float] = (0.2,),
+    replacement: str | int | None = None,
+    protocol: str | Protocol = "corrected",
+    width: int = 3,
+    shortlist: int = 16,
+) -> Tensor:
+    """What a metric would be if the best tokens were known: a beam search over sets of tokens.
+
+    The search grows a set token by token (word by word under "eraser"), reads the model for every set it considers,
+    and carries the best ``width`` on. A set may only grow by one of the ``shortlist`` tokens that did best alone, so
+    that long texts stay affordable. What it finds is attained, so the true optimum is at least as good.
+
+    Args:
+        model: the explained model.
+        attributions: N explanations; only their texts and targets are used, not their scores.
+        metric: one of ``METRICS``.
+        tops: shares of the tokens, in any order.
+        replacement: as for the metric of that name.
+        protocol: as for the metric.
+        width: sets that are carried on.
+        shortlist: tokens that may join a set.
+
+    Returns:
+        (len(tops), N) values of the metric.
+
+    Source: this project; Zhou & Shah, Findings of EACL 2023, arXiv 2205.08696, solve the same metrics by beam search.
+
+    Raises:
+        ValueError: an unknown metric, protocol or replacement, a share outside (0, 1], a width or shortlist below 1,
+            or no attributions.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    if width < 1 or shortlist < 1:
+        raise ValueError(f"the search needs width and shortlist of at least 1, not {width} and {shortlist}")
+    check(attributions, tops)
+    text_model, rules = judged(model), as_protocol(protocol)
+    if metric == "log_odds" and replacement is None:
+        replacement = "mask"
+    row = replacement_row(usual_replacement(text_model, replacement), text_model)
+    keep = metric == "sufficiency"
+    aims = goals(text_model, attributions, rules)
+    before = log_probabilities(text_model, [whole(a) for a in attributions], aims, rules)  # (N,)
+    best = torch.empty(len(tops), len(attributions))
+    for i, (attribution, aim) in enumerate(zip(attributions, aims, strict=True)):
+        search = _Search(text_model, attribution, aim, keep, row, rules)
+        best[:, i] = search.run([how_many(top, len(search.units), rules) for top in tops], width, shortlist)
+    return best - before if metric == "log_odds" else before.exp() - best.exp()
+
+
+class _Search:
+    """Beam search over the sets of one text's units."""
+
+    def __init__(
+        self, model: TextModel, attribution: Attribution, aim: Goal, keep: bool, row: int | None, rules: Protocol
+    ):
+        self.units = units(attribution, rules)
+        self._model, self._attribution, self._aim = model, attribution, aim
+        self._keep, self._row, self._rules = keep, row, rules
+
+    def run(self, sizes: Sequence[int], width: int, shortlist: int) -> Tensor:
+        """(len(sizes),) log p of the best set of every size."""
+        sets: list[frozenset[int]] = [frozenset()]
+        order = list(range(len(self.units)))
+        found = {0: float(self._log_p(sets)[0])} if 0 in sizes else {}
+        for size in range(1, max(sizes) + 1):  # a set grows from the one before it
+            # One shortlist for all sizes: those in a set already make room for the next.
+            allowed = order if size == 1 else order[: shortlist + size - 1]
+            grown = list(dict.fromkeys(s | {u} for s in sets for u in allowed if u not in s))
+            log_p = self._log_p(grown)
+            ranked = log_p.argsort(descending=self._keep, stable=True).tolist()
+            sets = [grown[r] for r in ranked[:width]]
+            found[size] = float(log_p[ranked[0]])
+            if size == 1:
+                order = [next(iter(grown[r])) for r in ranked]
+        return torch.tensor([found[size] for size in sizes])
+
+    def _log_p(self, sets: Sequence[frozenset[int]]) -> Tensor:
+        a = self._attribution
+        texts = []
+        for chosen in sets:
+            tokens = chosen_tokens(len(a), [self.units[u] for u in chosen])
+            texts.append(erase(a, tokens, self._keep, self._row, self._rules))
+        return log_probabilities(self._model, texts, [self._aim] * len(texts), self._rules)

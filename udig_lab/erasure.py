@@ -1,0 +1,206 @@
+"""Texts with tokens taken out: which ones, what stands in their place, and what the model says then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udig_lab.attribution import Attribution
+from udig_lab.baseline import as_baseline
+from udig_lab.batching import Budget
+from udig_lab.inputs import Encoding
+from udig_lab.protocol import Protocol
+from udig_lab.reader import Reader, read
+from udig_lab.textmodel import TextModel, as_text_model, left_as_found
+
+DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One way of changing a text by its scores.
+
+    Attributes:
+        share: of the units (tokens, or words under "eraser") that are the best.
+        keep: False takes the best ones out, True takes all others out.
+        replacement: "delete", "mask", "pad", or any token or token id that stands in their place.
+    """
+
+    share: float
+    keep: bool
+    replacement: str | int
+
+
+def judged(model: Any) -> TextModel:
+    """The model, if it is of a kind whose scores can be judged by erasing tokens.
+
+    Raises:
+        TypeError: a language model.
+    """
+    text_model = as_text_model(model, None)
+    if text_model.task == "causal":
+        raise TypeError(f"{text_model.name} is a language model; the metrics judge classifiers and span models")
+    return text_model
+
+
+def replacement_row(replacement: str | int, model: TextModel) -> int | None:
+    """The token id that stands in for a token taken out; None for deletion.
+
+    Raises:
+        ValueError: no token, or deletion from a span model's text.
+    """
+    if replacement == DELETE:
+        if model.task == "span":
+            raise ValueError("deleting tokens moves the answer of a span model; pass replacement='mask' or 'pad'")
+        return None
+    row = as_baseline(replacement, model).row
+    if row is None:
+        raise ValueError(f"the replacement must be a token, not {replacement!r}; pass a token or its id")
+    return row
+
+
+def check(attributions: Sequence[Attribution], shares: Sequence[float]) -> None:
+    """Whether there is something to judge.
+
+    Raises:
+        ValueError: no attributions, no shares, or a share outside (0, 1].
+    """
+    if not attributions:
+        raise ValueError("there are no attributions to judge; pass at least one")
+    if not shares:
+        raise ValueError("there is no share of the tokens to judge by; pass at least one, such as 0.2")
+    for share in shares:
+        if not 0 < share <= 1:
+            raise ValueError(f"top={share} is not a share of the tokens; pass a number above 0 and at most 1")
+
+
+def units(attribution: Attribution, rules: Protocol) -> list[list[int]]:
+    """The positions that are taken out together: each token for itself, or the pieces of each word."""
+    if rules.special_tokens_compete:
+        return [[i] for i in range(len(attribution))]
+    places = [i for i, fixed in enumerate(attribution.special) if not fixed]
+    if not rules.whole_words:
+        return [[i] for i in places]
+    words: dict[int | None, list[int]] = {}
+    for i in places:
+        words.setdefault(attribution.word_ids[i], []).append(i)
+    return list(words.values())
+
+
+def how_many(share: float, n: int, rules: Protocol) -> int:
+    """The number of units in a share of n."""
+    if rules.rounding == "down":
+        return math.floor(share * n + 1e-9)
+    return max(1, math.ceil(share * n - 1e-9) if rules.rounding == "up" else math.floor(share * n + 0.5))
+
+
+def selected(attribution: Attribution, top: float, rules: Protocol) -> Tensor:
+    """(L,) bool: the tokens of the k units with the largest scores (signed), k being a share ``top`` of them.
+
+    "corrected": tokens; special ones never compete, k is rounded to the nearest whole number and at least 1.
+    "as_published": special tokens compete with their score 0 and count in the length; k is rounded down, so that it
+    is 0 for texts shorter than 1 / top.
+    "eraser": whole words, with the sum of their pieces' scores; k is rounded up.
+    """
+    groups = units(attribution, rules)
+    scores = torch.tensor([sum(attribution.scores[i] for i in group) for group in groups])
+    best = scores.topk(how_many(top, len(groups), rules)).indices
+    return chosen_tokens(len(attribution), [groups[b] for b in best.tolist()])
+
+
+def chosen_tokens(length: int, groups: Sequence[Sequence[int]]) -> Tensor:
+    """(L,) bool, true at every position of the groups."""
+    chosen = torch.zeros(length, dtype=torch.bool)
+    chosen[[i for group in groups for i in group]] = True
+    return chosen
+
+
+def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None, rules: Protocol) -> Encoding:
+    """The text after a change, to be read only.
+
+    Args:
+        attribution: its explanation.
+        chosen: (L,) bool, the best tokens.
+        keep: whether they are the ones to stay. Special tokens stay with them, unless the protocol lets those compete.
+        row: token id that stands in for the tokens taken out; None deletes them.
+        rules: the protocol. As published, a text without any best token is left whole.
+
+    Raises:
+        ValueError: nothing is left, which can happen where special tokens compete.
+    """
+    ids = torch.tensor(attribution.input_ids)
+    types = None if attribution.token_types is None else torch.tensor(attribution.token_types)
+    gone = ~chosen if keep else chosen
+    if keep and not rules.special_tokens_compete:
+        gone = gone & ~torch.tensor(attribution.special)
+    if keep and not bool(chosen.any()):
+        gone = torch.zeros_like(chosen)
+    if row is not None:
+        return _bare(ids.masked_fill(gone, row), types)
+    if bool(gone.all()):
+        raise ValueError(
+            f"all {len(ids)} tokens of a text would be deleted, special ones included; pass a smaller share, or a "
+            "token to replace them"
+        )
+    return _bare(ids[~gone], None if types is None else types[~gone])
+
+
+def whole(attribution: Attribution) -> Encoding:
+    """The unchanged text, to be read only."""
+    types = None if attribution.token_types is None else torch.tensor(attribution.token_types)
+    return _bare(torch.tensor(attribution.input_ids), types)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a text is judged by: the probability of a class, or of an answer's start, end or both.
+
+    Attributes:
+        target: a class, or (start, end).
+        output: of an answer, "start", "end" or "joint".
+    """
+
+    target: Any
+    output: str
+
+    def log_probability(self, output: Tensor) -> Tensor:
+        """() log p, from class logits (C,) or start and end logits (2, L)."""
+        log = output.log_softmax(-1)
+        if output.ndim == 1:
+            return log[self.target]
+        start, end = log[0, self.target[0]], log[1, self.target[1]]
+        return {"start": start, "end": end}.get(self.output, start + end)
+
+
+def goals(model: TextModel, attributions: Sequence[Attribution], rules: Protocol) -> list[Goal]:
+    """What was explained; as published, what the model, read the published way, predicts for the unchanged text."""
+    if not rules.moving_target:
+        return [Goal(a.target, a.output) for a in attributions]
+    outputs = _outputs(model, [whole(a) for a in attributions], rules)
+    return [Goal(o.argmax(-1).tolist(), a.output) for o, a in zip(outputs, attributions, strict=True)]
+
+
+def log_probabilities(model: TextModel, texts: Sequence[Encoding], aims: Sequence[Goal], rules: Protocol) -> Tensor:
+    """(M,) log p of M changed texts, each for its own goal, in one batched pass over all."""
+    outputs = _outputs(model, texts, rules)
+    return torch.stack([aim.log_probability(o) for aim, o in zip(aims, outputs, strict=True)]).cpu()
+
+
+def _outputs(model: TextModel, texts: Sequence[Encoding], rules: Protocol) -> list[Tensor]:
+    with left_as_found(model.model):
+        table = model.table
+        reader = Reader(model, texts, embed_twice=rules.embed_twice)
+        budget = Budget.for_device(table.device)
+        lengths = [len(text) for text in texts]
+        return read(reader, lambda r: texts[r].embeddings(table), range(len(texts)), lengths, budget)
+
+
+def _bare(ids: Tensor, types: Tensor | None) -> Encoding:
+    nothing = ("",) * len(ids)
+    never = torch.zeros(len(ids), dtype=torch.bool)
+    return Encoding(ids, never, nothing, nothing, (None,) * len(ids), (0,) * len(ids), types)
