@@ -340,3 +340,13 @@ def test_every_path_through_words_names_them(lab):
                 assert path[0] == token
                 assert len(path) == 6
                 assert len(set(path)) == 6
+
+
+@pytest.mark.parametrize("method", ["gradient_shap", "expected_gradients", "shapley_sampling", "random"])
+def test_a_seed_decides_what_is_drawn(lab, method):
+    settings = {"n_samples": 3} if method != "random" else {}
+    first, again, other = (
+        ul.explain(lab, SENTENCE, method=method, seed=seed, **settings).scores for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
