@@ -198,7 +198,8 @@ def in_words(metric: str) -> str:
     """A column's name in words: comprehensiveness_20 -> comprehensiveness, 20 %."""
     name, _, share = metric.rpartition("_")
     if not share.isdigit():
-        return metric.replace("_", " ").replace("aopc", "AOPC of")
+        long = {"wae": "word approximation error", "delta_percent": "Delta %"}
+        return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
     return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 
 

@@ -12,7 +12,7 @@ from udig_lab.experiments import Cell
 from udig_lab.statistics import Difference, Interval, attained, holm, interval, paired
 
 BY = ("variant", "baseline")
-LOWER_IS_BETTER = ("sufficiency", "log_odds")
+LOWER_IS_BETTER = ("sufficiency", "log_odds", "delta_percent", "wae")
 
 
 def better(metric: str) -> int:

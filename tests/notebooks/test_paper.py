@@ -10,11 +10,11 @@ import pytest
 from fakehub import fill
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = {
-    "sst2": "distilbert",
-    "rotten-tomatoes": "roberta",
-    "imdb": "bert",
-    "squad": "bert",
+NOTEBOOKS = {  # with a word of the ledger's verdict on the numbers themselves: SQuAD's metric was never published
+    "sst2": ("distilbert", "reproduced"),
+    "rotten-tomatoes": ("roberta", "reproduced"),
+    "imdb": ("bert", "reproduced"),
+    "squad": ("bert", "not comparable"),
 }
 
 
@@ -32,7 +32,8 @@ def test_the_papers_setting_runs(name, home, tmp_path):
     hub = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment = {k: v for k, v in os.environ.items() if k != "UDIG_LAB_DATA"} | quiet | hub
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "-p", "PROFILE", "paper", "-p", "LIMIT", "3"]
-    command += ["-p", "ARCHITECTURE", NOTEBOOKS[name]]
+    architecture, verdict = NOTEBOOKS[name]
+    command += ["-p", "ARCHITECTURE", architecture]
     source, done = ROOT / "notebooks" / "experiments" / f"{name}.ipynb", tmp_path / "done.ipynb"
     ended = subprocess.run(
         [*command, source, done], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
@@ -41,4 +42,4 @@ def test_the_papers_setting_runs(name, home, tmp_path):
     outputs = [o for cell in nbformat.read(done, 4).cells for o in cell.get("outputs", [])]
     shown = "".join(str(o.get("text", "")) + str(o.get("data", "")) for o in outputs)
     assert "as_published" in shown
-    assert "reproduced" in shown  # the ledger's verdicts on the numbers themselves
+    assert verdict in shown

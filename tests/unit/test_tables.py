@@ -125,8 +125,9 @@ BOTH = ["comprehensiveness_20", "sufficiency_20"]
 
 
 def test_which_way_is_better():
-    assert [better(m) for m in ("comprehensiveness_20", "aopc_comprehensiveness", "wae")] == [1, 1, 1]
-    assert [better(m) for m in ("sufficiency_mask_20", "aopc_sufficiency", "log_odds_pad_20")] == [-1, -1, -1]
+    assert {better(m) for m in ("comprehensiveness_20", "comprehensiveness_pad_20", "aopc_comprehensiveness")} == {1}
+    lower = ("sufficiency_mask_20", "aopc_sufficiency", "log_odds_pad_20", "delta_percent", "wae")
+    assert {better(m) for m in lower} == {-1}
 
 
 def test_summary():
@@ -310,6 +311,7 @@ def test_titles():
     assert standings.in_words("comprehensiveness_20") == "comprehensiveness, 20 %"
     assert standings.in_words("log_odds_mask_05") == "log-odds, mask, 5 %"
     assert standings.in_words("aopc_sufficiency") == "AOPC of sufficiency"
+    assert standings.in_words("wae") == "word approximation error"
 
 
 def test_standings_say_who_leads(drawn):
