@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -123,12 +124,16 @@ def attained(
 
 
 def _means(x: NDArray[Any], resamples: int, seed: int) -> NDArray[Any]:
-    """(resamples, C) means of bootstrap samples of the rows of x (N, C).
-
-    How often each row is drawn is all that a mean needs: counts times values is one matrix product.
-    """
-    n = len(x)
-    index = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    counts = np.stack([np.bincount(row, minlength=n) for row in index])  # (resamples, N)
-    means: NDArray[Any] = counts @ x / n
+    """(resamples, C) means of bootstrap samples of the rows of x (N, C)."""
+    means: NDArray[Any] = _counts(len(x), resamples, seed) @ x / len(x)
     return means
+
+
+@lru_cache(4)
+def _counts(n: int, resamples: int, seed: int) -> NDArray[Any]:
+    """(resamples, n) how often each of n rows is drawn: all that a mean needs to know of a sample.
+
+    Tables ask for many intervals over the same examples, and drawing takes far longer than the product.
+    """
+    index = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    return np.stack([np.bincount(row, minlength=n) for row in index]).astype(float)

@@ -1,7 +1,6 @@
 """Recorded runs: cells, rows and cards; intervals; the command line. Disasters are in test_runs.py."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import pytest
 import udig_lab as ul
 from udig_lab.cli import main
 from udig_lab.experiments import Cell, attributions, cards, grid, recorded, results_folder, run, work
-from udig_lab.statistics import interval, paired
 
 FEW = {"profile": "mini", "limit": 5}
 QUICK = {"n_steps": 6}
@@ -170,36 +168,6 @@ def test_random_scores_hang_on_seed_and_text_alone(lab):
     assert [a.scores for a in ul.explain(lab, texts[::-1], method="random", seed=1)] == [a.scores for a in drawn[::-1]]
     assert drawn[0].scores != ul.explain(lab, texts[0], method="random", seed=2).scores
     assert drawn[0].scores[0] == 0
-
-
-# Intervals
-
-
-def test_intervals_cover_the_mean_as_often_as_they_say():
-    generator = np.random.default_rng(0)
-    hits = 0
-    for _ in range(200):
-        found = interval(generator.normal(3.0, 1.0, size=60), resamples=400)
-        hits += found.low <= 3.0 <= found.high
-    assert 0.88 <= hits / 200 <= 0.99
-
-
-def test_pairing_removes_what_examples_share():
-    generator = np.random.default_rng(0)
-    base = generator.normal(size=200)
-    gain = paired(base + 0.1 + 0.01 * generator.normal(size=200), base)
-    assert gain.low > 0.09
-    assert interval(base).high - interval(base).low > 0.2
-    assert re.fullmatch(r"\+0\.\d{3} \[\+0\.\d{3}, \+0\.\d{3}\] \*", str(gain))
-
-
-def test_bad_numbers_are_named():
-    with pytest.raises(ValueError, match="got 3, 1 not finite"):
-        interval([1.0, np.nan, 2.0])
-    with pytest.raises(ValueError, match="got 0"):
-        interval([])
-    with pytest.raises(ValueError, match="2 values cannot be paired with 1"):
-        paired([1.0, 2.0], [1.0])
 
 
 # The command line
