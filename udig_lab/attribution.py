@@ -189,6 +189,19 @@ class Attribution:
             raise ValueError(f"this is not a saved attribution ({error}); pass what to_json() returned") from error
 
 
+def text_fields(encoding: Encoding) -> dict[str, Any]:
+    """What an attribution keeps of a tokenised text; ``Attribution.encoding`` is the way back."""
+    types = encoding.token_types
+    return {
+        "tokens": encoding.tokens,
+        "pieces": encoding.pieces,
+        "input_ids": tuple(encoding.input_ids.tolist()),
+        "word_ids": encoding.word_ids,
+        "token_types": None if types is None else tuple(types.tolist()),
+        "special": tuple(encoding.special.tolist()),
+    }
+
+
 def _named(value: object) -> str:
     shape = tuple(getattr(value, "shape", ()))
     return f"<{type(value).__name__} {shape}>"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.anchors import allowed_rows
-from udig_lab.attribution import Attribution
+from udig_lab.attribution import Attribution, text_fields
 from udig_lab.inputs import Text
 from udig_lab.methods import Paths, Solution
 from udig_lab.methods import method as method_named
@@ -220,13 +220,8 @@ def _attributions(
     start = made.start if isinstance(made, Paths) and made.starts is not None else problem.baseline.name
     return [
         Attribution(
-            tokens=e.tokens,
-            pieces=e.pieces,
-            input_ids=tuple(e.input_ids.tolist()),
-            word_ids=e.word_ids,
-            token_types=None if e.token_types is None else tuple(e.token_types.tolist()),
+            **text_fields(e),
             scores=tuple(solution.scores[i].double().tolist()),
-            special=tuple(e.special.tolist()),
             target=goal.of(i),
             target_name=goal.names[i],
             output=goal.kind,

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from udig_lab import metrics
-from udig_lab.attribution import Attribution
+from udig_lab.attribution import Attribution, text_fields
 from udig_lab.bounds import oracle
 from udig_lab.data import examples, texts
 from udig_lab.experiments.cell import ORACLE, Cell
@@ -223,13 +223,8 @@ def attributions(cell: Cell, part: pd.DataFrame, rows: pd.DataFrame) -> list[Att
     lines: Any = rows.itertuples()
     return [
         Attribution(
-            tokens=e.tokens,
-            pieces=e.pieces,
-            input_ids=tuple(e.input_ids.tolist()),
-            word_ids=e.word_ids,
-            token_types=None if e.token_types is None else tuple(e.token_types.tolist()),
+            **text_fields(e),
             scores=tuple(row.scores.astype(float).tolist()),
-            special=tuple(e.special.tolist()),
             target=(row.target_start, row.target_end) if spans else row.target,
             target_name="",
             output=cell.output or ("joint" if spans else "logit"),
