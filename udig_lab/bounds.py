@@ -20,7 +20,6 @@ from udig_lab.erasure import (
     log_probabilities,
     replacement_row,
     units,
-    whole,
 )
 from udig_lab.metrics import usual_replacement
 from udig_lab.protocol import Protocol
@@ -77,7 +76,7 @@ def oracle(
     row = replacement_row(usual_replacement(text_model, replacement), text_model)
     keep = metric == "sufficiency"
     aims = goals(text_model, attributions, rules)
-    before = log_probabilities(text_model, [whole(a) for a in attributions], aims, rules)  # (N,)
+    before = log_probabilities(text_model, [a.encoding for a in attributions], aims, rules)  # (N,)
     best = torch.empty(len(tops), len(attributions))
     for i, (attribution, aim) in enumerate(zip(attributions, aims, strict=True)):
         search = _Search(text_model, attribution, aim, keep, row, rules)

@@ -133,11 +133,11 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
     Raises:
         ValueError: nothing is left, which can happen where special tokens compete.
     """
-    ids = torch.tensor(attribution.input_ids)
-    types = None if attribution.token_types is None else torch.tensor(attribution.token_types)
+    text = attribution.encoding
+    ids, types = text.input_ids, text.token_types
     gone = ~chosen if keep else chosen
     if keep and not rules.special_tokens_compete:
-        gone = gone & ~torch.tensor(attribution.special)
+        gone = gone & ~text.special
     if keep and not bool(chosen.any()):
         gone = torch.zeros_like(chosen)
     if row is not None:
@@ -148,12 +148,6 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
             "token to replace them"
         )
     return _bare(ids[~gone], None if types is None else types[~gone])
-
-
-def whole(attribution: Attribution) -> Encoding:
-    """The unchanged text, to be read only."""
-    types = None if attribution.token_types is None else torch.tensor(attribution.token_types)
-    return _bare(torch.tensor(attribution.input_ids), types)
 
 
 @dataclass(frozen=True)
@@ -181,7 +175,7 @@ def goals(model: TextModel, attributions: Sequence[Attribution], rules: Protocol
     """What was explained; as published, what the model, read the published way, predicts for the unchanged text."""
     if not rules.moving_target:
         return [Goal(a.target, a.output) for a in attributions]
-    outputs = _outputs(model, [whole(a) for a in attributions], rules)
+    outputs = _outputs(model, [a.encoding for a in attributions], rules)
     return [Goal(o.argmax(-1).tolist(), a.output) for o, a in zip(outputs, attributions, strict=True)]
 
 

@@ -26,7 +26,6 @@ from udig_lab.erasure import (
     log_probabilities,
     replacement_row,
     selected,
-    whole,
 )
 from udig_lab.protocol import Protocol
 from udig_lab.protocol import protocol as as_protocol
@@ -185,7 +184,7 @@ def _log_p(
     check(attributions, [e.share for e in erasures])
     text_model, rules = judged(model), as_protocol(protocol)
     chosen = {top: [selected(a, top, rules) for a in attributions] for top in {e.share for e in erasures}}
-    texts = [whole(a) for a in attributions]
+    texts = [a.encoding for a in attributions]
     for e in erasures:
         row = replacement_row(e.replacement, text_model)
         texts += [erase(a, c, e.keep, row, rules) for a, c in zip(attributions, chosen[e.share], strict=True)]
