@@ -41,8 +41,8 @@ def title(variant: str) -> str:
 def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") -> Picture:
     """A dot with its 95 % interval for every method and baseline, one panel a metric.
 
-    A dotted line marks random scores, a dashed one the oracle, where they were recorded. Methods are ordered by their
-    best mean of the first metric, the best on top.
+    A dotted line marks random scores, a dashed one the oracle, where they were recorded; with their number of texts,
+    where it is another. Methods are ordered by their best mean of the first metric, the best on top.
 
     Args:
         rows: recorded rows of one data set and protocol.
@@ -52,6 +52,8 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
     groups: dict[Any, pd.DataFrame] = dict(list(rows.groupby(list(BY))))
     groups = {k: part for k, part in groups.items() if k[0] not in _ENDS}
     ends = {v: rows[rows["variant"] == v] for v in _ENDS}
+    n = rows["id"].nunique()
+    named = {v: title(v) + (f" (n = {len(e):,})" if len(e) < n else "") for v, e in ends.items()}
     found: dict[Any, Interval] = {(*k, m): interval(part[m]) for k, part in groups.items() for m in metrics}
     best: dict[str, float] = {}
     for (variant, _, m), at in found.items():
@@ -66,7 +68,7 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
             for variant, line in _ENDS.items():
                 values = ends[variant][metric]
                 if len(values) and values.notna().all():
-                    ax.axvline(values.mean(), color="C5", linestyle=line, linewidth=1.2, label=title(variant))
+                    ax.axvline(values.mean(), color="C5", linestyle=line, linewidth=1.2, label=named[variant])
             for baseline in baselines:
                 mark, colour = _BASELINES.get(baseline, ("o", "C4"))
                 at = {v: found[v, baseline, metric] for v in height if (v, baseline, metric) in found}
@@ -84,13 +86,12 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
             ax.set_title(f"{in_words(metric)}\n({_direction(metric)} is better)", fontsize="small")
         _legend(axes)
 
-    n = rows["id"].nunique()
     said = [f"Means with 95 % intervals of {len(height)} methods, n = {n:,} or fewer."]
     for metric in metrics:
         mean = {k: better(metric) * at.mean for k, at in found.items() if k[2] == metric}
         variant, baseline, _ = first = max(mean, key=mean.__getitem__)
         lines = [
-            f"{title(v).lower()} {e[metric].mean():.3f}" for v, e in ends.items() if len(e) and e[metric].notna().all()
+            f"{named[v].lower()} {e[metric].mean():.3f}" for v, e in ends.items() if len(e) and e[metric].notna().all()
         ]
         said.append(
             f"Best {in_words(metric)}: {title(variant)}, baseline {baseline}, {found[first]}"

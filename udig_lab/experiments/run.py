@@ -153,6 +153,7 @@ def _finish(cell: Cell, folder: Path) -> None:
             "machines": sorted({n["machine"] for n in notes}),
             "seconds": round(sum(n["seconds"] for n in notes), 1),
             "seconds_explaining": round(sum(n["seconds"] for n in notes[::2]), 1),
+            "seconds_shards": [round(sum(n["seconds"] for _, n in part), 1) for part in parts],
         }
         write_rows(file, rows, {name: card[name] for name in ("format", "n", "key")})
         # Last: rows without a card are as if they were not there, and a card of other rows has another key.
