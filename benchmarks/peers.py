@@ -1,4 +1,4 @@
-"""udig-lab beside its peers and beside the bare model: one run, one machine, written to results.json.
+"""udig-lab beside its peers and beside the bare model: one run, one machine, written to peers.json.
 
     make bench
 
@@ -55,7 +55,7 @@ ONE_AT_A_TIME = ("sig", "sequential_dig", "sequential_udig")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=HERE / "results.json")
+    parser.add_argument("--output", type=Path, default=HERE / "peers.json")
     parser.add_argument("--resume", action="store_true", help="keep the sections that a stopped run has finished")
     options = parser.parse_args()
     profile = "lab" if os.environ.get("UDIG_LAB_DATA") else "mini"

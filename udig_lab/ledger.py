@@ -52,18 +52,21 @@ def ledger(folder: Path | None = None) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
 
 
-def benchmarks() -> dict[str, Any]:
-    """What ``make bench`` last recorded: seconds and ratios beside peers and beside the bare model.
+def benchmarks(name: str) -> dict[str, Any]:
+    """What ``make bench`` last recorded.
+
+    Args:
+        name: "peers", seconds and ratios beside peers and beside the bare model; or "scale", what every method costs.
 
     Raises:
-        FileNotFoundError: nothing was recorded.
+        FileNotFoundError: nothing of that name was recorded.
     """
     here = Path(__file__).parent
-    for file in (here.parent / "benchmarks" / "results.json", here / "results" / "benchmarks.json"):  # clone, wheel
-        if file.is_file():
+    for folder in (here.parent / "benchmarks", here / "results" / "benchmarks"):  # of a clone, of a wheel
+        if (file := folder / f"{name}.json").is_file():
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
             return found
-    raise FileNotFoundError("no benchmarks are recorded; make them with: make bench")
+    raise FileNotFoundError(f"no benchmarks {name!r} are recorded; make them, peers and scale, with: make bench")
 
 
 def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:
