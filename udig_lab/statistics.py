@@ -129,7 +129,7 @@ def _means(x: NDArray[Any], resamples: int, seed: int) -> NDArray[Any]:
     return means
 
 
-@lru_cache(4)
+@lru_cache(8)
 def _counts(n: int, resamples: int, seed: int) -> NDArray[Any]:
     """(resamples, n) how often each of n rows is drawn: all that a mean needs to know of a sample.
 
