@@ -18,7 +18,10 @@ from typing import Any
 
 EXECUTED = Path("_build/executed")
 FAILED = Path("_build/failed")
-DEPENDS_ON = ("udig_lab", "results", "benchmarks/results.json", "requirements.lock", "scripts/execute_notebook.py")
+DEPENDS_ON = (
+    "udig_lab", "results", "benchmarks/results.json", "requirements.lock",
+    "scripts/execute_notebook.py", "scripts/prove_exercises.py",
+)  # fmt: skip
 HEARTBEAT = 30  # seconds without a finished notebook after which the running ones are named
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
