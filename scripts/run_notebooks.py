@@ -25,6 +25,7 @@ DEPENDS_ON = (
     "benchmarks/scale.json",
     "requirements.lock",
     "scripts/execute_notebook.py",
+    "scripts/prove_exercises.py",
 )
 HEARTBEAT = 30  # seconds without a finished notebook after which the running ones are named
 QUIET = {

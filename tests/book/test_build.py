@@ -134,3 +134,89 @@ def test_missing_page_is_named(book: Path):
     done = build(book)
     assert done.returncode == 1
     assert "_toc.yml names book/index" in done.stderr
+
+
+STUB = '''def double(x):
+    """Twice x."""
+    {body}
+
+
+with attempt("Exercise 1"):
+    got = [double(1), double(3)]
+    assert got == [2, 6], f"twice 1 and 3 is 2 and 6, yours is {{got}}"
+'''
+SOLUTION = """<details><summary>Solution</summary>
+
+Add it to itself.
+
+```python
+def double(x):
+    global y
+    y = 99
+    return {value}
+```
+
+</details>"""
+
+
+def exercise(root: Path, body: str = "raise NotImplementedError", solution: str | None = SOLUTION) -> None:
+    """Give the small book's notebook an exercise; the cell after it tells which names it finds.
+
+    The package shrinks to the one file that exercises need: importing all of it takes longer than the test.
+    """
+    (root / "notebooks" / "udig_lab").mkdir()
+    (root / "notebooks" / "udig_lab" / "__init__.py").touch()
+    shutil.copy(ROOT / "udig_lab" / "exercises.py", root / "notebooks" / "udig_lab")
+    write(root, "from udig_lab.exercises import attempt\ny = 1", STUB.format(body=body), "print('y is', y)\n1 / y")
+    path = root / "notebooks" / "one.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[3].metadata["tags"] = ["exercise"]
+    notebook.cells.insert(4, nbformat.v4.new_markdown_cell((solution or "None.").replace("{value}", "x + x"), id="s"))
+    nbformat.write(notebook, path)
+
+
+def test_exercise_is_proven_and_the_proof_is_hidden(book: Path):
+    exercise(book)
+    done = build(book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Exercise 1: not yet. The function is still empty." in page(book)
+    assert "Exercise 1: solved." not in page(book)
+    assert "y is 1\n" in page(book), "the solution's names reached the cells after it"
+    executed = json.loads((book / "_build" / "executed" / "notebooks" / "one.ipynb").read_text())
+    assert "_prove" not in json.dumps(executed)
+    code = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == [1, 2, 3, 4]
+    assert code[-1]["outputs"][-1]["execution_count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"body": "return x + x"}, "the stub passes its own check"),
+        (
+            {"solution": SOLUTION.replace("{value}", "x + 1")},
+            "the solution does not pass: twice 1 and 3 is 2 and 6, yours is [2, 4]",
+        ),
+        ({"solution": SOLUTION.replace("{value}", "nothing")}, "the solution does not pass: It ended with NameError"),
+        ({"solution": SOLUTION.replace("return {value}", "return (")}, "the solution does not pass: SyntaxError"),
+        ({"solution": None}, "no solution block"),
+        ({"solution": SOLUTION.replace("```python", "```")}, "no solution block"),
+    ],
+    ids=["stub passes", "wrong answer", "error", "not Python", "no fold-out", "no Python"],
+)
+def test_exercise_that_proves_nothing_is_named(book: Path, change: dict, message: str):
+    before = page(book)
+    exercise(book, **change)
+    done = build(book, "--only", "notebooks/one.ipynb")
+    assert done.returncode == 1
+    assert f"notebooks/one.ipynb, cell 4 (Exercise 1):\n    {message}" in done.stdout
+    assert page(book) == before
+
+
+def test_cells_after_a_proof_keep_their_numbers(book: Path):
+    exercise(book)
+    path = book / "notebooks" / "one.ipynb"
+    path.write_text(path.read_text().replace("1 / y", "1 / (y - 1)"))
+    done = build(book, "--only", "notebooks/one.ipynb")
+    assert done.returncode == 1
+    assert "notebooks/one.ipynb, cell 6 (print('y is', y)):\n    ZeroDivisionError" in done.stdout

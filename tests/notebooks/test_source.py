@@ -1,7 +1,9 @@
 """The committed notebooks: clean, short-celled, and readable on GitHub and Colab as they are."""
 
+import ast
 import json
 import re
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -9,8 +11,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+from prove_exercises import ExerciseError, exercises, is_exercise  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 NOTEBOOKS = [path for path in NOTEBOOKS if ".ipynb_checkpoints" not in path.parts]
+# The heading of an exercise, its difficulty out of four, its minutes and the task.
+EXERCISE = re.compile(r"^### (Exercise \d+)\. \S.*\n\n([●○]{4}) · \d+ minutes\. \S", re.MULTILINE)
+CHAPTERS = ("foundations/", "paths/", "faithfulness/", "practice/", "experiments/ablations")  # with exercises
 # A fence whose language is {directive}, a colon fence, or a {role}`...`.
 MYST = re.compile(r"^\s*(```+|~~~+|:::+)\s*\{|^\s*:::|\{[a-z][\w:-]*\}`", re.MULTILINE)
 
@@ -93,3 +101,73 @@ def test_markdown_is_plain(notebook: dict):
         if cell["cell_type"] == "markdown":
             found = MYST.search(cell["source"])
             assert not found, f"Colab and GitHub would show this raw: {found.group()!r} in {cell['source'][:80]!r}"
+
+
+def defined(source: str) -> dict[str, ast.stmt]:
+    """Functions that code defines."""
+    return {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def is_empty(function: ast.stmt) -> bool:
+    """Whether a function does nothing but say that it is not written yet."""
+    return ast.unparse(function.body[-1]) == "raise NotImplementedError"
+
+
+def test_chapters_have_three_to_five_exercises():
+    for path in NOTEBOOKS:
+        name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+        if name.startswith(CHAPTERS):
+            count = sum(map(is_exercise, read(path)["cells"]))
+            assert 3 <= count <= 5, f"{name} has {count} exercises"
+
+
+def test_exercises_are_told_and_graded(notebook: dict):
+    cells = notebook["cells"]
+    for number, (index, name, _, _) in enumerate(exercises(cells), 1):
+        assert name == f"Exercise {number}", f"{name} stands in place {number}"
+        before = cells[index - 1]
+        assert before["cell_type"] == "markdown", f"{name}: the cell before a stub tells the task"
+        told = EXERCISE.findall(before["source"])
+        assert told, f"{name}: no `### {name}. Title` with `●●○○ · 10 minutes. Task` below it"
+        heading, difficulty = told[-1]
+        assert heading == name, f"the check of {heading} names {name}"
+        assert re.fullmatch("●+○*", difficulty), f"{name}: {difficulty} is no difficulty"
+
+
+def test_exercises_have_a_stub_and_a_solution_that_replaces_it(notebook: dict):
+    for index, name, check, solution in exercises(notebook["cells"]):
+        stub = notebook["cells"][index]["source"].removesuffix(check)
+        empty = {function for function, node in defined(stub).items() if is_empty(node)}
+        assert empty, f"{name}: no function of the stub ends with `raise NotImplementedError`"
+        assert any(f"{function}(" in check for function in empty), f"{name}: the check calls none of {empty}"
+        missing = empty - defined(solution).keys()
+        assert not missing, f"{name}: the solution does not define {missing}"
+        assert max(map(len, solution.splitlines())) <= 88, f"{name}: a line of the solution is too long for Colab"
+
+
+def test_every_attempt_is_proven(notebook: dict):
+    for cell in code(notebook):
+        if "with attempt(" in cell["source"]:
+            assert is_exercise(cell), f"this cell needs the tag `exercise`: {cell['source'][:60]!r}"
+
+
+@pytest.mark.parametrize(
+    ("stub", "solution", "message"),
+    [
+        ("def f(x):\n    raise NotImplementedError", "", "no line begins with `with attempt"),
+        ('with attempt("Exercise 1"):\n    pass', "A hint.", "no solution block"),
+        ('with attempt("Exercise 1"):\n    pass', "```python\nx = 1\n```", "no solution block"),
+        (
+            'with attempt("Exercise 1"):\n    pass',
+            "<details><summary>Solution</summary>\n\n```python\nx\n```\n\n```python\ny\n```\n\n</details>",
+            "2 solution blocks",
+        ),
+    ],
+)
+def test_exercise_without_its_parts_is_named(stub: str, solution: str, message: str):
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": stub},
+        {"cell_type": "markdown", "metadata": {}, "source": solution},
+    ]
+    with pytest.raises(ExerciseError, match=re.escape(message)):
+        list(exercises(cells))
