@@ -48,6 +48,9 @@ _SPLITS = {"squad": "dev"}  # SQuAD's test set is not public
 def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed: int = 42) -> pd.DataFrame:
     """The examples a data set is judged on: its test split, of SQuAD the development set.
 
+    >>> examples("trec", limit=2).columns.tolist()
+    ['id', 'text', 'label']
+
     Args:
         name: "sst2", "imdb", "rotten_tomatoes", "squad" or "trec".
         profile: "mini" reads the shipped corpora; "lab" and "paper" the real data: the Parquet files under

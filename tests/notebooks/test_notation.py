@@ -2,9 +2,9 @@ r"""One meaning for every symbol: formulas, code cells and the package against t
 
 What a machine can hold against each other, and does here:
 
-- a symbol of a numbered formula (`\tag`) is in the table, or its notebook introduces it: by a formula in a sentence that
-  begins with it, by an equation whose left side it is, by a brace that names it, or by binding it (a sum's index, the
-  variable of an integral);
+- a symbol of a numbered formula (`\tag`) is in the table, or its notebook introduces it: by a formula in a sentence
+  that begins with it, by an equation whose left side it is, by a brace that names it, or by binding it (a sum's
+  index, the variable of an integral);
 - a symbol or term of the table is used in some notebook;
 - a name of the column "In code" exists in the package;
 - a letter in the shape comments of the package and of code cells is one that the table lists for shapes.
@@ -177,7 +177,7 @@ def test_what_the_table_lists_is_used():
 
 @cache
 def package() -> tuple[set[str], set[str]]:
-    """Dotted names (Class.attribute, module.function) of the package, and names of parameters, without importing it."""
+    """Dotted names of the package (Class.attribute, module.function) and its parameters, without importing it."""
     dotted, parameters = set(), set()
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf8"))):
