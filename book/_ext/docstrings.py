@@ -1,4 +1,4 @@
-"""Show the package's docstrings, and the help of its commands, on the pages of the API reference.
+"""Show the package's docstrings, its registry and the help of its commands on the pages of the API reference.
 
 Docstrings are written for a terminal: sections as Google has them, code in double back-ticks, everything else
 plain. What reStructuredText would take for markup in them (``|x|``, ``a * b``) is escaped here.
@@ -58,8 +58,23 @@ class Help(Directive):
         return [nodes.literal_block(text, text, language="none")]
 
 
+class Registry(Directive):
+    """A table of `METHODS`: what a method is called, its settings with their defaults, its source."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write the table as reStructuredText, and let it be read in place."""
+        lines = [".. list-table::", "   :header-rows: 1", "", "   * - Name", "     - Settings", "     - Source"]
+        for name, method in importlib.import_module("udig_lab.methods").METHODS.items():
+            settings = ", ".join(f"``{key}={value!r}``" for key, value in method.defaults.items())
+            place = f"{method.build.__module__}.{method.build.__name__}"
+            lines += [f"   * - :func:`{name} <{place}>`", f"     - {settings or 'none'}", f"     - {method.citation}"]
+        self.state_machine.insert_input(lines, "the registry of methods")
+        return []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx, before napoleon reads the sections."""
     app.connect("autodoc-process-docstring", plain, priority=400)
     app.add_directive("command-help", Help)
+    app.add_directive("registry", Registry)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,13 +12,11 @@ from sphinx.application import Sphinx
 
 
 def enter(app: Sphinx, doctree: nodes.document) -> None:
-    """Give the page's title an entry for every name that `_config.yml` lists for it."""
+    """Give the page an entry for every name that `_config.yml` lists for it, leading to its title."""
     names = app.config.method_names.get(app.env.docname, [])
-    title = doctree.next_node(nodes.section)
-    if names and title is not None:
-        target = f"method-{names[0].lower()}"
-        entries = [("single", name, target, "main", None) for name in names]
-        title.insert(0, nodes.target("", "", ids=[target]))
+    chapter = doctree.next_node(nodes.section)
+    if names and chapter is not None:
+        entries = [("single", name, chapter["ids"][0], "main", None) for name in names]
         doctree.insert(0, addnodes.index(entries=entries))
 
 
