@@ -19,7 +19,12 @@ _RETURNS = re.compile(r"(Returns|Yields):$")
 
 def plain(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Escape what is no markup, and keep what is returned in one piece: it names no type before a colon."""
-    lines[:] = [line if line.lstrip().startswith((">>>", "...")) else _escaped(line) for line in _fields(lines)]
+    example = False  # from its prompt to the next empty line
+    for number, line in enumerate(found := _fields(lines)):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if not example:
+            found[number] = _escaped(line)
+    lines[:] = found
 
 
 def _escaped(line: str) -> str:

@@ -52,3 +52,19 @@ def test_the_version_is_the_same_everywhere():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))["version"]
     assert project == ul.__version__ == str(cited)
     assert f"\n## {project}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
+
+
+def test_issue_forms_are_whole_and_linked_by_their_names():
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    forms = {path.name: yaml.safe_load(path.read_text(encoding="utf8")) for path in folder.glob("*.yml")}
+    forms.pop("config.yml")
+    assert set(forms) == {"bug.yml", "wrong-number.yml", "unclear-passage.yml"}
+    for form in forms.values():
+        assert form["name"]
+        assert form["description"]
+        asked = [field for field in form["body"] if field["type"] != "markdown"]
+        assert len({field["id"] for field in asked}) == len(asked)
+        assert all(field["attributes"]["label"] for field in asked)
+    for page in (ROOT / "book").glob("*.md"):
+        for name in re.findall(r"issues/new\?template=([\w.-]+)", page.read_text(encoding="utf8")):
+            assert name in forms, f"{page.name} links to the form {name}, which is not there"
