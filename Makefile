@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: book test fast lint bench clean help
+.PHONY: book archive test fast lint bench clean help
 
 help:
 	@echo "make book   execute the notebooks and build the book into _build/html"
 	@echo "make test   lint, types, unit tests, notebooks, built pages, browser"
 	@echo "make fast   lint, types and unit tests only"
+	@echo "make archive  the built book and its notebooks in one file"
 	@echo "make bench  side-by-side timings (never part of the tests)"
 	@echo "make clean  remove everything that was built; keeps .venv"
 
@@ -26,6 +27,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 book: $(VENV)/ready
 	$(RUN)/python scripts/build_book.py
 	@echo "the book: _build/html/index.html"
+
+archive: book
+	$(RUN)/python scripts/archive_book.py
 
 lint: $(VENV)/ready
 	$(RUN)/ruff check .

@@ -29,6 +29,7 @@ WORK = Path("_build/work")
 HTML = Path("_build/html")
 KEY = Path("_build/html.key")
 LOG = Path("_build/sphinx.log")
+INCLUDED = ("CHANGELOG.md", "CONTRIBUTING.md")  # files of the root that pages of the book include
 
 
 class BookError(Exception):
@@ -74,7 +75,7 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
     if arguments.only:
         return
     inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
-    inputs += ["requirements.lock", "scripts"]
+    inputs += ["requirements.lock", "scripts", "udig_lab", *INCLUDED]
     key = digest(root, [root / path for path in inputs])
     key_file = root / KEY
     if (root / HTML / "index.html").is_file() and key_file.is_file() and key_file.read_text() == key:
@@ -136,8 +137,9 @@ def stage(root: Path, notebooks: list[str]) -> None:
     target = root / STAGE
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, target / name)
+    for name in ("_config.yml", "_toc.yml", *INCLUDED):
+        if (root / name).is_file():
+            shutil.copy(root / name, target / name)
     shutil.copytree(root / "book", target / "book")
     for name in notebooks:
         (target / name).parent.mkdir(parents=True, exist_ok=True)

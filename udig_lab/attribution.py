@@ -19,6 +19,15 @@ from udig_lab.trees import Group
 class Attribution:
     """Scores of the L tokens of one text.
 
+    >>> import udig_lab as ul
+    >>> a = ul.explain(ul.load("sst2"), "an unputdownable movie", method="sig")
+    >>> [word for word, score in a.words()]
+    ['an', 'unputdownable', 'movie']
+    >>> a.tokens[0], a.scores[0], a.special[0]
+    ('[CLS]', 0.0, True)
+    >>> ul.Attribution.from_json(a.to_json()) == a
+    True
+
     Attributes:
         tokens: L strings, as the tokenizer writes them, special tokens included.
         pieces: L strings, the part of the text each token stands for.

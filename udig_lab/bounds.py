@@ -46,6 +46,13 @@ def oracle(
     and carries the best ``width`` on. A set may only grow by one of the ``shortlist`` tokens that did best alone, so
     that long texts stay affordable. What it finds is attained, so the true optimum is at least as good.
 
+    >>> import udig_lab as ul
+    >>> from udig_lab.metrics import comprehensiveness
+    >>> model = ul.load("sst2")
+    >>> found = ul.explain(model, ["a gorgeous , witty movie"], method="random")
+    >>> bool(oracle(model, found)[0] >= comprehensiveness(model, found) - 1e-6)
+    True
+
     Args:
         model: the explained model.
         attributions: N explanations; only their texts and targets are used, not their scores.

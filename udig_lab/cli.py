@@ -25,7 +25,11 @@ from udig_lab.reader import PRECISIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status. Wrong input is one sentence on stderr and status 2."""
+    """Run a command; returns the exit status. Wrong input is one sentence on stderr and status 2.
+
+    >>> main(["run", "--dataset", "sst2", "--methods", "udig", "--protocols", "loose"])  # says why, on stderr
+    2
+    """
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else the tokenizer warns between our lines
     try:

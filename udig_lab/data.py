@@ -48,6 +48,10 @@ _SPLITS = {"squad": "dev"}  # SQuAD's test set is not public
 def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed: int = 42) -> pd.DataFrame:
     """The examples a data set is judged on: its test split, of SQuAD the development set.
 
+    >>> rows = examples("sst2", limit=2)
+    >>> len(rows), {"id", "text", "label"} <= set(rows)
+    (2, True)
+
     Args:
         name: "sst2", "imdb", "rotten_tomatoes", "squad" or "trec".
         profile: "mini" reads the shipped corpora; "lab" and "paper" the real data: the Parquet files under

@@ -49,6 +49,14 @@ def integrate(
 ) -> list[Tensor]:
     """Evaluate grad F(p_k) * w_k at every point of every explicand, and add up.
 
+    >>> from udig_lab.paths import straight
+    >>> def scalar(x, mask, owners):
+    ...     return x[:, 0, 0] * x[:, 1, 0]
+    >>> x = torch.tensor([[2.0], [3.0]])
+    >>> path = straight(x, torch.zeros(2, 1), n_steps=4, rule="midpoint")
+    >>> integrate(scalar, lambda i: path, [2])[0].tolist()  # each factor gets half of the product
+    [3.0, 3.0]
+
     Args:
         scalar: F.
         build: gives the line integral of explicand i; called once each, longest explicand first.

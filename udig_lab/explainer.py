@@ -50,6 +50,11 @@ def explain(
 ) -> Attribution | list[Attribution]:
     """Explain what a model says of one text or many.
 
+    >>> import udig_lab as ul
+    >>> a = ul.explain(ul.load("sst2"), "a gorgeous , witty , seductive movie .", method="ig", n_steps=50)
+    >>> a.target_name, a.evaluations, a.delta_percent < 5
+    ('positive', 50, True)
+
     Args:
         model: what ``udig_lab.load`` returns, a Hugging Face model with ``tokenizer=``, or a torch module with an
             embedding layer. It is left as it was found.
@@ -109,6 +114,13 @@ def explain(
 @dataclass(frozen=True)
 class Trace:
     """One explanation with every step of its path.
+
+    >>> import udig_lab as ul
+    >>> found = ul.trace(ul.load("sst2"), "a gorgeous movie", method="ig", n_steps=8, rule="midpoint")
+    >>> len(found.integral), tuple(found.explicand.shape), tuple(found.contributions.shape)
+    (8, (5, 384), (8, 5))
+    >>> found.visits(2, candidates="words")[-1]
+    'gorgeous'
 
     Attributes:
         attribution: the result.

@@ -18,7 +18,11 @@ STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
 
 
 def shades(words: Sequence[tuple[str, float]]) -> list[float]:
-    """Scores on a scale from -1 to 1, the largest magnitude of the text being 1."""
+    """Scores on a scale from -1 to 1, the largest magnitude of the text being 1.
+
+    >>> shades([("dull", -1.0), ("movie", 0.25)])
+    [-1.0, 0.25]
+    """
     top = max((abs(score) for _, score in words), default=0.0)
     return [score / top if top else 0.0 for _, score in words]
 

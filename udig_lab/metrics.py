@@ -73,6 +73,12 @@ def comprehensiveness(
     """p(y | x) - p(y | x without the best tokens); higher is better. Arguments as for ``log_odds``; returns (N,).
 
     The best tokens are deleted; of a span model's text, which must keep its positions, they are masked.
+
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> found = ul.explain(model, ["a gorgeous , witty movie"], method="sig")
+    >>> bool(comprehensiveness(model, found, top=0.5)[0] > 0)  # without its best words it is less likely
+    True
     """
     before, after = _log_p(model, attributions, [Erasure(top, False, usual_replacement(model, replacement))], protocol)
     return before.exp() - after.exp()
@@ -128,7 +134,14 @@ def evaluate(
     replacement: str | int = "mask",
     protocol: str | Protocol = "corrected",
 ) -> dict[str, Tensor]:
-    """The three metrics as the papers report them, each (N,); ``replacement`` is that of log-odds."""
+    """The three metrics as the papers report them, each (N,); ``replacement`` is that of log-odds.
+
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> found = ul.explain(model, ["a gorgeous , witty movie", "dull and far too long"], method="sig")
+    >>> {name: tuple(values.shape) for name, values in evaluate(model, found, top=0.5).items()}
+    {'log_odds': (2,), 'comprehensiveness': (2,), 'sufficiency': (2,)}
+    """
     usual = usual_replacement(model, None)
     erasures = [Erasure(top, False, replacement), Erasure(top, False, usual), Erasure(top, True, usual)]
     before, replaced, without, only = _log_p(model, attributions, erasures, protocol)

@@ -40,6 +40,11 @@ def load(
 ) -> TextModel:
     """Load a model with its tokenizer.
 
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> model.name, model.task, tuple(model.table.shape)
+    ('lab-sentiment', 'classification', (30522, 384))
+
     Args:
         name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a sequence classifier in
             hub format, or the name of one on the hub ("organisation/model").

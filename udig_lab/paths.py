@@ -93,6 +93,10 @@ class OneAtATime:
 def straight(explicand: Tensor, baseline: Tensor, *, n_steps: int, rule: str) -> LineIntegral:
     """The straight line from baseline to explicand: Integrated Gradients (Sundararajan et al. 2017, eq. 1).
 
+    >>> path = straight(torch.tensor([[4.0]]), torch.tensor([[0.0]]), n_steps=2, rule="midpoint")
+    >>> path.points.flatten().tolist(), path.weights.flatten().tolist()
+    ([1.0, 3.0], [2.0, 2.0])
+
     Args:
         explicand: (L, D).
         baseline: (L, D).
@@ -109,6 +113,10 @@ def straight(explicand: Tensor, baseline: Tensor, *, n_steps: int, rule: str) ->
 
 def polyline(vertices: Tensor, *, rule: str) -> LineIntegral:
     """A path through given corners (P, L, D), baseline first, explicand last.
+
+    >>> path = polyline(torch.tensor([0.0, 1.0, 4.0])[:, None, None], rule="midpoint")
+    >>> path.points.flatten().tolist(), path.weights.flatten().tolist()
+    ([0.5, 2.5], [1.0, 3.0])
 
     Raises:
         ValueError: unknown rule.
@@ -134,6 +142,13 @@ def one_at_a_time(explicand: Tensor, tokens: Tensor, vertices: Tensor, *, rule: 
 
 def segments(explicand: Tensor, baseline: Tensor, tokens: Tensor, *, n_steps: int, rule: str) -> OneAtATime:
     """Each token on the straight line from its baseline, the others in place: SIG (Enguehard 2023, eq. 5).
+
+    >>> x, start = torch.tensor([[2.0], [4.0]]), torch.zeros(2, 1)
+    >>> path = segments(x, start, torch.tensor([0, 1]), n_steps=1, rule="midpoint")
+    >>> path.points[:, :, 0].tolist()
+    [[1.0, 4.0], [2.0, 2.0]]
+    >>> path.weights[:, :, 0].tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
 
     Args:
         explicand: (L, D).
@@ -171,6 +186,10 @@ def monotone(anchors: Tensor, baseline: Tensor) -> Tensor:
     Going from the explicand's word to the baseline, a coordinate of the next anchor that does not lie between the
     previous point and the baseline is replaced by one m-th of the way to the baseline.
 
+    >>> walk = torch.tensor([4.0, 5.0, 1.0])[None, :, None]  # the second step would turn back
+    >>> monotone(walk, torch.zeros(1))[0, :, 0].tolist()
+    [0.0, 1.0, 2.0, 4.0]
+
     Args:
         anchors: (T, m + 1, D) the word itself, then its m anchors.
         baseline: (T, D) or (D,).
@@ -189,7 +208,11 @@ def monotone(anchors: Tensor, baseline: Tensor) -> Tensor:
 
 
 def upscale(vertices: Tensor, factor: int) -> Tensor:
-    """Insert the mid-point of every piece, ``factor`` times: (T, P, D) -> (T, 2^factor (P-1) + 1, D)."""
+    """Insert the mid-point of every piece, ``factor`` times: (T, P, D) -> (T, 2^factor (P-1) + 1, D).
+
+    >>> upscale(torch.tensor([0.0, 4.0])[None, :, None], 2)[0, :, 0].tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
     for _ in range(factor):
         finer = vertices.new_empty(len(vertices), 2 * vertices.shape[1] - 1, vertices.shape[2])
         finer[:, ::2] = vertices

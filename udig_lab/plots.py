@@ -77,6 +77,12 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
 
     Every row is scaled by its own largest score; the numbers are the scores.
 
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> found = [ul.explain(model, "dull but witty", method=m) for m in ("sig", "gradient_x_input")]
+    >>> compare(found).alt.split(".")[0]
+    'Scores of 3 words by 2 explanations'
+
     Args:
         attributions: of the same text, by different methods, baselines or settings.
         caption: what the figure says.

@@ -70,6 +70,9 @@ PROTOCOLS = {p.name: p for p in (CORRECTED, AS_PUBLISHED, ERASER)}
 def protocol(name: str | Protocol) -> Protocol:
     """Look a protocol up by name.
 
+    >>> protocol("as_published").moving_target, protocol("eraser").reading
+    (True, 'corrected')
+
     Raises:
         ValueError: no such protocol.
     """

@@ -13,6 +13,10 @@ POLYLINE_RULES = ("left", "right", "midpoint", "trapezoid")
 def segment_rule(name: str, n: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights of an n-point rule on [0, 1].
 
+    >>> nodes, weights = segment_rule("midpoint", 4)
+    >>> nodes.tolist(), weights.tolist()
+    ([0.125, 0.375, 0.625, 0.875], [0.25, 0.25, 0.25, 0.25])
+
     Args:
         name: one of ``SEGMENT_RULES``.
         n: number of nodes, at least 1 (2 for the trapezoid).
@@ -46,6 +50,12 @@ def segment_rule(name: str, n: int) -> tuple[Tensor, Tensor]:
 
 def polyline_rule(name: str, vertices: Tensor) -> tuple[Tensor, Tensor]:
     """Points and weights of a rule along a polyline.
+
+    >>> corners = torch.tensor([0.0, 1.0, 4.0])
+    >>> [q.tolist() for q in polyline_rule("left", corners)]
+    [[0.0, 1.0], [1.0, 3.0]]
+    >>> [q.tolist() for q in polyline_rule("trapezoid", corners)]
+    [[0.0, 1.0, 4.0], [0.5, 2.0, 1.5]]
 
     Args:
         name: "left" (the published choice: one gradient at the start of every piece), "right",

@@ -76,6 +76,12 @@ def rank_correlation(a: Attribution, b: Attribution) -> float:
     Equal scores share the mean of their ranks. Where all scores of either explanation are equal, as they are where
     there is one token, nothing can be ranked: NaN.
 
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> a, b = (ul.explain(model, "a witty , seductive movie", method="sig", baseline=b) for b in ("mask", "pad"))
+    >>> round(rank_correlation(a, a), 3), -1 <= rank_correlation(a, b) <= 1
+    (1.0, True)
+
     Raises:
         ValueError: explanations of different texts.
     """

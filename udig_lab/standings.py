@@ -30,7 +30,11 @@ _SHORT = {
 
 
 def title(variant: str) -> str:
-    """A method's name as the book writes it, its strategy in brackets."""
+    """A method's name as the book writes it, its strategy in brackets.
+
+    >>> title("udig_greedy"), title("sequential_dig_greedy")
+    ('UDIG (greedy)', 'Sequential DIG (greedy)')
+    """
     name, strategy = variant, ""
     for ending in ("greedy", "maxcount"):
         if variant.endswith(f"_{ending}"):

@@ -49,6 +49,9 @@ class Difference(Interval):
 def interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
     """Mean of the values and its percentile bootstrap interval over examples.
 
+    >>> print(interval([0.0, 1.0, 1.0, 2.0] * 25))
+    1.000 [0.860, 1.140]
+
     Args:
         values: (N,) one number an example.
         level: coverage.
@@ -71,6 +74,10 @@ def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Differen
     p is that of the mean's standard error and a normal distribution: with the numbers of examples met here it is as
     good as a resampled one, and small enough to be corrected.
 
+    >>> better = paired([0.5, 0.7, 0.6] * 30, [0.4, 0.5, 0.3] * 30)
+    >>> round(better.mean, 3), better.shown
+    (0.2, True)
+
     Raises:
         ValueError: different numbers of examples.
     """
@@ -88,6 +95,10 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
     """Correct the p of several differences for being asked together (Holm 1979).
 
     The smallest p is multiplied by the number of questions, the next by one less, and so on; never decreasing.
+
+    >>> asked = [Difference(0.1, 0.0, 0.2, 9, p, p) for p in (0.01, 0.04)]
+    >>> [d.p_holm for d in holm(asked)]
+    [0.02, 0.04]
     """
     order = sorted(range(len(differences)), key=lambda i: differences[i].p)
     corrected, floor = [0.0] * len(differences), 0.0
@@ -101,6 +112,9 @@ def attained(
     values: ArrayLike, control: ArrayLike, bound: ArrayLike, *, resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Share of what can be reached: (mean value - mean control) / (mean bound - mean control), with its interval.
+
+    >>> attained([0.3, 0.5], [0.0, 0.0], [0.6, 1.0]).mean
+    0.5
 
     Args:
         values: (N,) one metric of a method.

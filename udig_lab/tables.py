@@ -16,12 +16,20 @@ LOWER_IS_BETTER = ("sufficiency", "log_odds", "delta_percent", "wae")
 
 
 def better(metric: str) -> int:
-    """1 where more is better, -1 where less is."""
+    """1 where more is better, -1 where less is.
+
+    >>> better("comprehensiveness_20"), better("sufficiency_20")
+    (1, -1)
+    """
     return -1 if metric.removeprefix("aopc_").startswith(LOWER_IS_BETTER) else 1
 
 
 def summary(rows: pd.DataFrame, metrics: Sequence[str], *, by: Sequence[str] = BY) -> pd.DataFrame:
     """Mean and interval of every metric, a line a method and baseline.
+
+    >>> rows = pd.DataFrame({"variant": "ig", "baseline": "mask", "wae": [0.5, 0.7] * 20})
+    >>> str(summary(rows, ["wae"]).loc[("ig", "mask"), "wae"])[:5]
+    '0.600'
 
     Args:
         rows: recorded rows of one data set and protocol.
@@ -45,6 +53,12 @@ def against(
 
     A method is compared with the reference of the same baseline; one that has no baseline, with that of "mask", or
     else of the only one there is. A reference without baseline, such as "random", serves every method.
+
+    >>> rows = pd.DataFrame({"variant": ["ig", "sig"] * 20, "baseline": "mask", "wae": [0.5, 0.7] * 20})
+    >>> rows["id"] = [i // 2 for i in range(40)]
+    >>> found = against(rows, ["wae"])
+    >>> round(found.loc[("sig", "mask"), "wae"].mean, 3), int(found["n"].iloc[0])
+    (0.2, 20)
 
     Args:
         rows: as for ``summary``.

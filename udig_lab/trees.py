@@ -39,6 +39,11 @@ class Group:
 def spans(tree: Any, encoding: Encoding) -> list[Span]:
     """Every group of a text as token positions: the tree's nodes, its words and its tokens.
 
+    >>> import udig_lab as ul
+    >>> a = ul.explain(ul.load("sst2"), "not bad", method="sig")
+    >>> spans("(S (RB not) (JJ bad))", a.encoding)
+    [(1, 3, 'S'), (1, 2, 'token'), (2, 3, 'token')]
+
     Args:
         tree: a bracketed parse, nested lists of words, or None for clauses and n-grams.
         encoding: the text.

@@ -23,6 +23,16 @@ _SHORTLIST = 48
 class Vocabulary:
     """The rows of an embedding table, with the names of their tokens.
 
+    >>> table = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> words = Vocabulary(table, ["[PAD]", "good", "##ly"], special_ids=[0])
+    >>> words.kinds, words.words.tolist()
+    (('special', 'word', 'piece'), [False, True, True])
+    >>> words.nearest(torch.tensor([[0.1, 1.5]]), 2).tolist()
+    [[2, 0]]
+    >>> near = words.nearest_on_segments(table[:1], table[2:], torch.tensor([0.25, 0.75]), 1)
+    >>> near[0, :, 0].tolist()
+    [0, 2]
+
     Args:
         table: (V, D) embedding rows.
         tokens: V names; None when there is no tokenizer (then every row counts as a word).

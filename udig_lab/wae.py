@@ -27,6 +27,13 @@ def word_approximation_error(
     nodes of IG's default rule crowd near both ends, which are words, and have a smaller error than evenly spaced ones.
     Beside DIG and UDIG, explain by IG with ``rule="left"`` and as many points.
 
+    >>> import udig_lab as ul
+    >>> model = ul.load("sst2")
+    >>> ends = ul.explain(model, ["gorgeous"], rule="trapezoid", n_steps=2)  # both are words
+    >>> between = ul.explain(model, ["gorgeous"], rule="midpoint", n_steps=2)
+    >>> bool(word_approximation_error(model, ends) < word_approximation_error(model, between))
+    True
+
     Args:
         model: the explained model.
         attributions: N explanations by one method of ``TOKENWISE``; their paths are built again.

@@ -8,3 +8,17 @@ document.addEventListener("DOMContentLoaded", () => {
     if (kind) quote.classList.add("ul-" + kind);
   }
 });
+
+// On paper, what is folded away is open; afterwards it is as the reader left it.
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll(".bd-article details:not([open])")) {
+    fold.open = true;
+    fold.dataset.ulPrinted = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const fold of document.querySelectorAll("[data-ul-printed]")) {
+    fold.open = false;
+    delete fold.dataset.ulPrinted;
+  }
+});

@@ -19,7 +19,9 @@ def soup(page: Path) -> BeautifulSoup:
 def entries() -> list[str]:
     """Every page that `_toc.yml` names, without its ending."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    pages = [page for chapter in chapters for page in (chapter, *chapter.get("sections", ()))]
+    return [toc["root"], *(page["file"] for page in pages)]
 
 
 def notebooks() -> list[str]:

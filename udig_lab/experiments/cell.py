@@ -121,6 +121,9 @@ def grid(
     """Cells for every combination, protocols and baselines outermost, without doubles.
 
     Strategies concern methods that have one; baselines those that use one. ``shared`` goes to every cell.
+
+    >>> [cell.name for cell in grid("sst2", ["ig", "random"], baselines=["pad", "mask"])]
+    ['ig-pad-corrected', 'random-corrected', 'ig-mask-corrected']
     """
     cells: dict[str, Cell] = {}
     for rules in protocols:

@@ -48,6 +48,9 @@ class Method:
 def method(name: str) -> Method:
     """Look a method up by name.
 
+    >>> method("ig").title, method("ig").defaults["n_steps"]
+    ('Integrated Gradients', 50)
+
     Raises:
         ValueError: no such method.
     """

@@ -1,0 +1,40 @@
+"""The examples of the docstrings, which the book's API reference shows, give what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import udig_lab
+
+MODULES = sorted(m.name for m in pkgutil.walk_packages(udig_lab.__path__, "udig_lab.") if not m.ispkg)
+MODULES += ["udig_lab", "udig_lab.experiments", "udig_lab.methods"]
+# What a reader meets first has an example.
+SHOWN = (
+    *("models.load", "explainer.explain", "explainer.Trace", "attribution.Attribution", "plots.compare"),
+    *("methods.method", "paths.straight", "paths.polyline", "paths.segments", "paths.monotone", "paths.upscale"),
+    *("quadrature.segment_rule", "quadrature.polyline_rule", "engine.integrate", "vocabulary.Vocabulary"),
+    *("metrics.evaluate", "metrics.comprehensiveness", "bounds.oracle", "wae.word_approximation_error"),
+    *("sanity.rank_correlation", "statistics.interval", "statistics.paired", "tables.summary", "tables.against"),
+    *("experiments.cell.grid", "data.examples", "trees.spans", "exercises.attempt", "ledger.published", "cli.main"),
+)
+
+
+def examples(name):
+    """Docstrings of a module that hold examples."""
+    return [test for test in doctest.DocTestFinder().find(importlib.import_module(name)) if test.examples]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if examples(name)])
+def test_examples_give_what_they_say(name):
+    told = []
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in examples(name):
+        runner.run(test, out=told.append)
+    assert not runner.failures, "".join(told)
+
+
+def test_main_names_have_an_example():
+    have = {test.name.removeprefix("udig_lab.") for name in MODULES for test in examples(name)}
+    assert set(SHOWN) <= have
