@@ -98,7 +98,9 @@ def timed(model: TextModel, length: int, method: str, **settings: Any) -> dict[s
 
 def methods(name: str, model: TextModel, prices: list[dict[str, float]]) -> Iterator[dict[str, Any]]:
     """Every method at every length: predicted always, timed where that is short."""
-    unlikely = 1 - ul.explain(model, input_ids=ids(8, 0), method="random").target  # IG2 needs texts of another class
+    [likely] = ul.explain(model, input_ids=[ids(8, 0)], method="random")
+    assert isinstance(likely.target, int)
+    unlikely = 1 - likely.target  # IG2 needs texts of another class
     for method in METHODS:
         settings = _IG2 | {"target": unlikely} if method == "ig2" else {}
         counts = timed(model, 8, method, **settings)
