@@ -118,7 +118,7 @@ def test_every_control_has_a_name_and_takes_focus(page: webdriver.Chrome, name: 
         assert control.accessible_name.strip(), control.get_attribute("outerHTML")
         page.execute_script("arguments[0].focus()", control)
         assert page.switch_to.active_element == control
-    for picture in block(page, name).find_elements(By.CSS_SELECTOR, "svg"):
+    for picture in block(page, name).find_elements(By.CSS_SELECTOR, "svg[role=img]"):
         assert len(picture.accessible_name.split()) > 5
 
 
@@ -142,7 +142,7 @@ def test_arrow_keys_move_the_slider(page: webdriver.Chrome, name: str, before: s
     [("path", "ig", "on the straight line"), ("meter", "midpoint", "6 steps"), ("erasure", "sig", "SIG, k = 2")],
 )
 def test_mouse_changes_the_figure(page: webdriver.Chrome, name: str, value: str, says: str):
-    drawn = "return arguments[0].querySelector('svg').innerHTML"
+    drawn = "return arguments[0].querySelector('svg[role=img]').innerHTML"
     before = page.execute_script(drawn, block(page, name))
     click(page, name, value)
     assert says in readout(page, name)
@@ -270,6 +270,16 @@ def test_table_stays_where_data_are_missing(browser: webdriver.Chrome, incomplet
     assert kept.is_displayed()
     assert "Gauss" in kept.text
     assert not browser.find_elements(By.CSS_SELECTOR, "[data-explorer=meter] .ul-explorer")
+
+
+def test_page_opened_as_a_file_says_what_it_needs(browser: webdriver.Chrome, html: Path):
+    """Browsers give scripts of such a page no other file."""
+    browser.get((html / PAGE).as_uri())
+    blocks = "[data-explorer][data-state=static]"
+    count = f"return document.querySelectorAll('{blocks}').length"
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(count) == len(EXPLORERS))
+    assert "python -m http.server" in browser.find_element(By.CSS_SELECTOR, f"{blocks} .ul-note").text
+    assert browser.find_element(By.CSS_SELECTOR, f"{blocks} table").is_displayed()
 
 
 def test_scripts_come_only_to_pages_with_an_explorer(html: Path):

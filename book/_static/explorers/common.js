@@ -32,10 +32,13 @@ export async function mount(root, name, build) {
   const answer = await fetch(new URL(`data/${name}.json`, import.meta.url));
   if (!answer.ok) throw new Error(`${name}.json: ${answer.status}`);
   const data = await answer.json();
-  const panel = element("div", { class: "ul-explorer", role: "group", "aria-label": root.dataset.title ?? name });
+  const title = root.dataset.title ?? name;
+  const panel = element("div", { class: "ul-explorer", role: "group", "aria-label": title });
   const live = element("p", { class: "ul-live", role: "status" });
   let waiting;
+  let silent = true; // what a page shows at first, or after a turn of the phone, is read like any text
   const say = (text) => {
+    if (silent) return;
     clearTimeout(waiting); // while a slider moves, only where it comes to rest is announced
     waiting = setTimeout(() => (live.textContent = text), 400);
   };
@@ -45,10 +48,14 @@ export async function mount(root, name, build) {
     const draw = build({ panel, data, options: root.dataset, say });
     panel.append(live);
     draw();
+    silent = false;
     let width = panel.clientWidth;
     new ResizeObserver(() => {
-      if (panel.clientWidth && panel.clientWidth !== width) draw();
+      if (!panel.clientWidth || panel.clientWidth === width) return;
       width = panel.clientWidth;
+      silent = true;
+      draw();
+      silent = false;
     }).observe(panel);
   } catch (error) {
     panel.remove();
@@ -80,7 +87,8 @@ export function choice(label, options, wanted, changed) {
   const start = [...list.options].find((o) => o.value === wanted || o.textContent === wanted);
   if (start) list.value = start.value;
   list.addEventListener("change", changed);
-  return { box: element("div", { class: "ul-control" }, element("label", { for: id }, label), list), value: () => list.value, list };
+  const box = element("div", { class: "ul-control" }, element("label", { for: id }, label), list);
+  return { box, value: () => list.value };
 }
 
 /** Radio buttons in a row, or checkboxes with `many`. */
@@ -96,19 +104,20 @@ export function buttons(label, options, wanted, changed, many = false) {
   });
   if (!many && !inputs.some((i) => i.checked)) inputs[0].checked = true;
   const values = () => inputs.filter((i) => i.checked).map((i) => i.value);
-  return { box, values, value: () => values()[0], inputs };
+  return { box, values, value: () => values()[0] };
 }
 
 /** A slider with its value beside it. `limits(min, max)` may change later; `show(text)` says the value in words. */
 export function slider(label, { min, max, value }, changed) {
   const id = `ul-control-${++instances}`;
   const input = element("input", { type: "range", id, min, max, step: 1, value });
-  const said = element("output", { for: id });
+  const said = element("span", { class: "ul-value", "aria-hidden": "true" }); // screen readers have the value text
   input.addEventListener("input", changed);
   const box = element("div", { class: "ul-control ul-slider" }, element("label", { for: id }, label), input, said);
   return {
     box,
     input,
+    label,
     value: () => Number(input.value),
     limits: (low, high) => Object.assign(input, { min: low, max: high }),
     show: (text) => {
@@ -121,12 +130,17 @@ export function slider(label, { min, max, value }, changed) {
 /** A button that walks a slider to its end, and again from the start. */
 export function player(control, pause = 350) {
   const { input } = control;
-  const button = element("button", { type: "button", class: "ul-play" }, "Play");
+  const button = element("button", { type: "button", class: "ul-play" });
+  const name = (verb) => {
+    button.textContent = verb;
+    button.setAttribute("aria-label", `${verb}: ${control.label}`);
+  };
+  name("Play");
   let timer = null;
   const stop = () => {
     clearInterval(timer);
     timer = null;
-    button.textContent = "Play";
+    name("Play");
   };
   const step = () => {
     if (Number(input.value) >= Number(input.max)) return stop();
@@ -136,7 +150,7 @@ export function player(control, pause = 350) {
   button.addEventListener("click", () => {
     if (timer) return stop();
     if (Number(input.value) >= Number(input.max)) input.value = input.min;
-    button.textContent = "Pause";
+    name("Pause");
     timer = setInterval(step, pause);
     step();
   });
@@ -151,19 +165,18 @@ export const controls = (...parts) => element("div", { class: "ul-controls" }, .
 
 /** Axes with a linear scale each. `X` and `Y` turn values into pixels; `label` says what the chart shows. */
 export function chart({ width, height, x, y, xTicks = [], yTicks = [], xLabel, yLabel, label, tick = String }) {
-  const [left, right, top, bottom] = [yTicks.length ? 48 : 8, 12, 24, 38];
+  const [left, right, top, bottom] = yTicks.length ? [48, 12, 24, 38] : [8, 12, 8, 8];
   const X = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
   const Y = (v) => height - bottom - ((v - y[0]) / (y[1] - y[0])) * (height - top - bottom);
   const node = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
+  const write = (look, at, anchor, text) => node.append(shape("text", { class: look, x: at[0], y: at[1], "text-anchor": anchor }, text));
   for (const v of yTicks) {
     node.append(shape("line", { class: "ul-grid", x1: left, x2: width - right, y1: Y(v), y2: Y(v) }));
-    node.append(shape("text", { class: "ul-tick", x: left - 6, y: Y(v) + 4, "text-anchor": "end" }, tick(v)));
+    write("ul-tick", [left - 6, Y(v) + 4], "end", tick(v));
   }
-  for (const v of xTicks) {
-    node.append(shape("text", { class: "ul-tick", x: X(v), y: height - bottom + 16, "text-anchor": "middle" }, String(v)));
-  }
-  if (xLabel) node.append(shape("text", { class: "ul-axis", x: width - right, y: height - 5, "text-anchor": "end" }, xLabel));
-  if (yLabel) node.append(shape("text", { class: "ul-axis", x: 2, y: 13 }, yLabel));
+  for (const v of xTicks) write("ul-tick", [X(v), height - bottom + 16], "middle", String(v));
+  if (xLabel) write("ul-axis", [width - right, height - 5], "end", xLabel);
+  if (yLabel) write("ul-axis", [2, 13], "start", yLabel);
   return { node, X, Y, left, right: width - right, top, bottom: height - bottom };
 }
 
@@ -172,13 +185,12 @@ export function ticks([low, high], count = 4) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((s) => s * power >= raw);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
+  const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
 }
 
-/** The attribute `d` of a path through [x, y] in pixels; `steps` keeps each value until the next one. */
-export const line = (points, steps = false) =>
-  points.map(([x, y], i) => (i ? (steps ? `H${x.toFixed(1)}V${y.toFixed(1)}` : `L${x.toFixed(1)},${y.toFixed(1)}`) : `M${x.toFixed(1)},${y.toFixed(1)}`)).join("");
+/** The attribute `d` of a path through [x, y] in pixels. */
+export const line = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}`;
 
 /** The package's heat map (udig_lab/heatmap.py): orange and solid for the class, blue and dashed against it. */
 export function heat(node, shade) {

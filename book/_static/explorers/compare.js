@@ -46,8 +46,8 @@ function row(name, title, words, place) {
   const scores = place.scores[name];
   const top = Math.max(...scores.map(Math.abs)) || 1;
   const gap = total(scores) - place.change;
-  const told =
-    name === "random" ? "no sum to keep: the control" : `sum ${number(total(scores), 2, true)}, gap Δ ${number(gap, 2, true)} (${percent(Math.abs(gap / place.change))})`;
+  const sum = `sum ${number(total(scores), 2, true)}, gap Δ ${number(gap, 2, true)} (${percent(Math.abs(gap / place.change))})`;
+  const told = name === "random" ? "the control: there is nothing its sum should be" : sum;
   const items = words.map((word, i) =>
     element("li", {}, heat(element("bdi", {}, word), scores[i] / top), element("small", {}, number(scores[i], 2, true))),
   );

@@ -50,10 +50,13 @@ function shown(piece, rank, how) {
 
 /** Probability against k: the method between the oracle and chance. */
 function curves(width, p, curve, k, n, name, target) {
+  const here = `${name}: ${number(curve[k])} at k = ${k}; random ${number(p.mean[k])}; oracle ${number(p.oracle[k])}.`;
   const c = chart({
-    width, height: 300, x: [0, n], y: [0, 1], xTicks: [...Array(n + 1).keys()].filter((v) => n < 16 || width > 500 || v % 2 === 0),
-    yTicks: [0, 0.25, 0.5, 0.75, 1], xLabel: "words taken k", yLabel: `probability of “${target}”`,
-    label: `Probability against the number of words taken. ${name}: ${number(curve[k])} at k = ${k}; random ${number(p.mean[k])}; oracle ${number(p.oracle[k])}.`,
+    width, height: 300, x: [0, n], y: [0, 1],
+    xTicks: [...Array(n + 1).keys()].filter((v) => width > 30 * n || v % 2 === 0),
+    yTicks: [0, 0.25, 0.5, 0.75, 1],
+    xLabel: "words taken k", yLabel: `probability of “${target}”`,
+    label: `Probability against the number of words taken. ${here}`,
   });
   const at = (values) => values.map((v, i) => [c.X(i), c.Y(v)]);
   const draw = (kind, attributes, ...children) => c.node.append(shape(kind, attributes, ...children));
@@ -69,7 +72,9 @@ function curves(width, p, curve, k, n, name, target) {
 
 /** A sample of each line with its name, as text that wraps. */
 function legend(name, draws) {
-  const entries = [["ul-one", name], ["ul-chance", `random orders: mean of ${draws}, band: middle 80 %`], ["ul-oracle", "oracle: the best set found"]];
-  const sample = (look) => shape("svg", { width: 30, height: 10, "aria-hidden": "true" }, shape("path", { class: `ul-line ${look}`, d: "M1,5H29" }));
+  const chance = `random orders: mean of ${draws}, band: middle 80 %`;
+  const entries = [["ul-one", name], ["ul-chance", chance], ["ul-oracle", "oracle: the best set found"]];
+  const sample = (look) =>
+    shape("svg", { width: 30, height: 10, "aria-hidden": "true" }, shape("path", { class: `ul-line ${look}`, d: "M1,5H29" }));
   return element("ul", { class: "ul-legend" }, ...entries.map(([look, text]) => element("li", {}, sample(look), text)));
 }

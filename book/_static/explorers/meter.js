@@ -16,7 +16,7 @@ const RULES = {
   }),
   gauss_legendre: (s, n, gauss) => ({ t: gauss.nodes[n - 1], g: s.gauss_legendre[n - 1], w: gauss.weights[n - 1] }),
 };
-const NAMES = [["left", "left"], ["right", "right"], ["midpoint", "midpoint"], ["trapezoid", "trapezoid"], ["gauss_legendre", "Gauss–Legendre"]];
+const NAMES = Object.keys(RULES).map((rule) => [rule, rule === "gauss_legendre" ? "Gauss–Legendre" : rule]);
 
 export function build({ panel, data, options, say }) {
   const texts = [...new Set(data.cases.map((c) => c.text))];
@@ -76,13 +76,17 @@ function slopes(width, found, { t, g, w }, n) {
   const y = [Math.min(...all), Math.max(...all) * 1.08];
   const c = chart({
     width, height: 270, x: [0, 1], y, xTicks: [0, 0.5, 1], yTicks: ticks(y), xLabel: "t: from baseline to input", yLabel: "slope dF/dt",
-    label: `Slope of F along the straight line, from ${number(curve[0])} at the baseline to ${number(curve[64])} at the input, with ${n} rectangles under it.`,
+    label:
+      `Slope of F along the straight line, from ${number(curve[0])} at the baseline to ${number(curve[64])} at the input, ` +
+      `with ${n} rectangles under it.`,
   });
   let left = 0;
   for (let i = 0; i < t.length; i++) {
     const [x1, x2] = [c.X(left), c.X(left + w[i])];
     const [y1, y2] = [c.Y(Math.max(0, g[i])), c.Y(Math.min(0, g[i]))];
-    c.node.append(shape("rect", { class: g[i] >= 0 ? "ul-area" : "ul-area ul-against", x: x1, y: y1, width: Math.max(0.5, x2 - x1 - (n < 40 ? 1 : 0)), height: y2 - y1 }));
+    const wide = Math.max(0.5, x2 - x1 - (n < 40 ? 1 : 0)); // a gap between them, as long as there is room
+    const look = g[i] >= 0 ? "ul-area" : "ul-area ul-against";
+    c.node.append(shape("rect", { class: look, x: x1, y: y1, width: wide, height: y2 - y1 }));
     left += w[i];
   }
   c.node.append(shape("line", { class: "ul-zero", x1: c.left, x2: c.right, y1: c.Y(0), y2: c.Y(0) }));
@@ -99,7 +103,7 @@ function gapChart(width, gaps, least, n, goal) {
   const c = chart({
     width, height: 270, x: [1, 64], y, xTicks: [1, 16, 32, 48, 64], yTicks: even(y[1] - y[0] + 1, (i) => y[0] + i),
     tick: (v) => (v < -3 ? "≤ 10⁻⁴" : String(10 ** v)), xLabel: "steps n", yLabel: "|Δ|",
-    label: `Absolute gap for 1 to 64 steps, logarithmic. With ${n} it is ${now.toPrecision(2)}, with 64 it is ${gaps[64 - least].toPrecision(2)}.`,
+    label: `Absolute gap for 1 to 64 steps, logarithmic: ${now.toPrecision(2)} with ${n}, ${gaps.at(-1).toPrecision(2)} with 64.`,
   });
   c.node.append(shape("path", { class: "ul-line ul-two", d: line(gaps.map((v, i) => [c.X(i + least), c.Y(log(v))])) }));
   c.node.append(shape("line", { class: "ul-now", x1: c.X(n), x2: c.X(n), y1: c.top, y2: c.bottom }));

@@ -2,7 +2,14 @@
 // of dimensions, so distances that matter are also given as numbers, measured in that space.
 import { buttons, chart, choice, controls, element, line, percent, player, quoted, shape, slider } from "./common.js";
 
-const KINDS = { word: "a word", piece: "a word piece", number: "a number", unused: "never used in training", special: "a special token", other: "a sign or another script" };
+const KINDS = {
+  word: "a word",
+  piece: "a word piece",
+  number: "a number",
+  unused: "a row that training never used",
+  special: "a special token",
+  other: "a sign or another script",
+};
 
 export function build({ panel, data, options, say }) {
   const redraw = () => draw();
@@ -63,7 +70,8 @@ function anchorItems(path, k) {
 }
 
 function picture(width, plane, path, k, word, start) {
-  const everything = [...plane.ends, ...plane.near.map(([, , x, y]) => [x, y]), ...Object.values(plane.paths).flatMap((p) => [...p.points, ...(p.at ?? [])])];
+  const all = Object.values(plane.paths).flatMap((p) => [...p.points, ...(p.at ?? [])]);
+  const everything = [...plane.ends, ...plane.near.map(([, , x, y]) => [x, y]), ...all];
   const { x, y, height } = frame(everything, width); // the same for all methods, so that they can be compared
   const c = chart({ width, height, x, y, label: `Plane with the path from ${start} to ${word}; the point stands at step ${k}.` });
   const at = ([u, v]) => [c.X(u), c.Y(v)];
@@ -99,16 +107,18 @@ function frame(points, width) {
   const [xs, ys] = [points.map((p) => p[0]), points.map((p) => p[1])];
   const middle = (v) => (Math.min(...v) + Math.max(...v)) / 2;
   const size = (v) => Math.max(...v) - Math.min(...v);
-  const height = Math.round(Math.max(260, Math.min(460, 62 + (1.1 * (width - 20) * size(ys)) / size(xs))));
-  const unit = 1.16 * Math.max(size(xs) / (width - 20), size(ys) / (height - 62)); // per pixel, with a margin for names
+  const height = Math.round(Math.max(260, Math.min(460, 16 + (1.1 * (width - 20) * size(ys)) / size(xs))));
+  const unit = 1.16 * Math.max(size(xs) / (width - 20), size(ys) / (height - 16)); // per pixel, with a margin for names
   const around = (v, pixels) => [middle(v) - (unit * pixels) / 2, middle(v) + (unit * pixels) / 2];
-  return { x: around(xs, width - 20), y: around(ys, height - 62), height };
+  return { x: around(xs, width - 20), y: around(ys, height - 16), height };
 }
 
 /** Names beside their points, the important ones first; one that would cover another is left out. */
 function writeLabels(node, labels, width, height, points) {
   const taken = points.map(([x, y]) => [x - 8, y - 8, x + 8, y + 8]);
-  const free = (b) => b[0] > 0 && b[2] < width && b[1] > 0 && b[3] < height && taken.every((t) => b[2] < t[0] || b[0] > t[2] || b[3] < t[1] || b[1] > t[3]);
+  const apart = (a, b) => a[2] < b[0] || a[0] > b[2] || a[3] < b[1] || a[1] > b[3];
+  const inside = (b) => b[0] > 0 && b[2] < width && b[1] > 0 && b[3] < height;
+  const free = (b) => inside(b) && taken.every((other) => apart(b, other));
   for (const [name, x, y, look] of labels) {
     const long = 7.2 * name.length + 6;
     const places = [[x + 9, y + 4, "start"], [x - 9, y + 4, "end"], [x, y - 10, "middle"], [x, y + 20, "middle"]];
