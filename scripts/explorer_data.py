@@ -151,9 +151,9 @@ def _anchor_rows(model: TextModel, trace: Trace, token: int, baseline: str) -> l
     if names is None:
         return []
     none_left = f"<{baseline}>"  # where no candidate was left, the path is at the baseline already
-    start = getattr(model.tokenizer, f"{baseline}_token_id")
-    number = {name: row for row, name in reversed(list(enumerate(model.vocabulary.tokens or ())))}
-    return [start if name == none_left else number[name] for name in reversed(names[1:])]
+    mark = getattr(model.tokenizer, f"{baseline}_token")
+    inner = [mark if name == none_left else name for name in reversed(names[1:])]
+    return [int(row) for row in model.tokenizer.convert_tokens_to_ids(inner)]  # type: ignore[union-attr]
 
 
 def _rows_of(ends: Tensor, table: Tensor) -> set[int]:
@@ -219,7 +219,7 @@ def slopes(model: TextModel, text: str, baseline: str, needed: dict[str, list[Te
         problem = pose(model, encodings, baseline=baseline, rules=CORRECTED)
         explicand, start = problem.ends(0)
         way = explicand - start  # (L, D)
-        integral = LineIntegral(start + nodes.float()[:, None, None] * way, way.expand(len(nodes), -1, -1))
+        integral = LineIntegral(start + nodes.to(way)[:, None, None] * way, way.expand(len(nodes), -1, -1))
         (parts,) = problem.integrate(lambda _: integral, "points")  # (K, L)
     slope = parts.double().sum(1)[back]
     pieces = iter(slope.split([len(n) for lists in needed.values() for n in lists]))
