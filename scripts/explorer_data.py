@@ -85,7 +85,12 @@ def path(lab: Lab) -> Json:
         tokens = traces["ig"].attribution.tokens
         for word in WORDS:
             planes[word][baseline] = _plane(lab.model, traces, tokens.index(word), baseline)
-    return {"words": list(WORDS), "methods": PATHS, "planes": planes, "table": path_table(planes["witty"]["mask"])}
+    return {
+        "words": list(WORDS),
+        "methods": PATHS,
+        "planes": planes,
+        "table": path_table(planes["witty"]["mask"], "witty", "[MASK]"),
+    }
 
 
 def _corners(model: TextModel, way: str, baseline: str) -> Trace:
@@ -107,9 +112,7 @@ def _plane(model: TextModel, traces: dict[str, Trace], token: int, baseline: str
     drawn = torch.cat([ends, table[around], *points.values(), *(table[r] for r in rows.values() if r)])
     centre = drawn.mean(0)
     _, spread, axes = torch.linalg.svd((drawn - centre).double(), full_matrices=False)
-    axes = axes[:2].T  # (D, 2)
-    ahead = ((ends[1] - ends[0]).double() @ axes).sign()  # the word lies to the right of the baseline, and above
-    axes = axes * torch.where(ahead == 0, 1.0, ahead)
+    axes = turned(axes[:2].T, ends.double(), drawn.double())
 
     def flat(x: Tensor) -> list[list[float]]:
         return [rounded(p) for p in (((x - centre).double() @ axes) / span).tolist()]
@@ -123,6 +126,17 @@ def _plane(model: TextModel, traces: dict[str, Trace], token: int, baseline: str
     }
 
 
+def turned(axes: Tensor, ends: Tensor, drawn: Tensor) -> Tensor:
+    """The plane of ``axes`` (D, 2), turned so that the word (row 1 of ``ends``) lies straight to the right of the
+    baseline, and most of what is drawn above the line between them.
+    """
+    along = (ends[1] - ends[0]) @ axes  # (2,)
+    along = along / along.norm()
+    axes = axes @ torch.stack([along, torch.stack([-along[1], along[0]])]).T
+    above = ((drawn - ends[0]) @ axes)[:, 1].mean()
+    return axes * torch.tensor([1.0, 1.0 if above >= 0 else -1.0], dtype=axes.dtype)
+
+
 def _one_path(model: TextModel, points: Tensor, anchors: Sequence[int], span: float, flat: Any) -> Json:
     """Corners of a path, the row nearest to each, and the anchors that made them; lengths in units of |x - x'|."""
     vocabulary, table = model.vocabulary, model.table
@@ -130,6 +144,7 @@ def _one_path(model: TextModel, points: Tensor, anchors: Sequence[int], span: fl
     away = (points - table[nearest]).norm(dim=1) / span
     found: Json = {
         "points": flat(points),
+        "longest": round(float(points.diff(dim=0).norm(dim=1).max()) / span, 4),
         "nearest": [vocabulary.name(r) for r in nearest.tolist()],
         "away": rounded(away.tolist()),
     }
@@ -160,18 +175,27 @@ def _rows_of(ends: Tensor, table: Tensor) -> set[int]:
     return {int((table - end).norm(dim=1).argmin()) for end in ends}
 
 
-def path_table(plane: Json) -> Json:
+def path_table(plane: Json, word: str, start: str) -> Json:
+    """Each method in a row: its first anchors, its longest piece, and which rows its corners are nearest to."""
     rows = []
     for way, title in PATHS.items():
         made = plane["paths"][way]
-        first = list(reversed(made.get("anchors", [])))[:6]
-        share = sum(kind == "word" for kind in made.get("kinds", [])) / ANCHORS
-        names = ", ".join(first) if first else "none: a straight line"
-        rows.append([title, names, percent(share) if first else "–", percent(sum(made["away"]) / len(made["away"]))])
+        first = list(reversed(made.get("anchors", [])))[:5]
+        words = sum(kind == "word" for kind in made.get("kinds", []))
+        near = [sum(name == end for name in made["nearest"]) for end in (start, word)]
+        near.append(len(made["nearest"]) - sum(near))
+        rows.append([
+            title,
+            ", ".join(first) if first else "none: a straight line",
+            f"{words} of {len(made['kinds'])}" if first else "–",
+            f"{100 * made['longest']:.0f} %",
+            *map(str, near),
+        ])  # fmt: skip
     return {
-        "caption": "The path of “witty” to [MASK]: the anchors next to the word, how many of all anchors are whole "
-        "words, and how far the corners are from the nearest row of the table on average (in percent of |x − x′|).",
-        "head": ["Method", "First anchors", "Words", "Mean distance"],
+        "caption": f"The path between {start} and “{word}”: the anchors next to the word, how many of all anchors are "
+        "whole words, the longest piece in percent of |x − x′|, and how many corners have which row of the table "
+        "nearest to them.",
+        "head": ["Method", "First anchors", "Words", "Longest piece", f"Nearest: {start}", f"“{word}”", "another row"],
         "rows": rows,
     }
 
@@ -400,11 +424,6 @@ def _compare_table(sentence: Json) -> Json:
 def rounded(values: Iterable[float], digits: int = 4) -> list[float]:
     """Short enough for a page, and no -0.0."""
     return [round(v, digits) + 0.0 for v in values]
-
-
-def percent(share: float) -> str:
-    """A share as a reader writes it."""
-    return f"{100 * share:.0f} %"
 
 
 EXPLORERS = {"path": path, "meter": meter, "erasure": erasure, "compare": compare}

@@ -1,6 +1,5 @@
 """What the explorers show is what the package says: their numbers, made anew by the functions that readers call."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -102,16 +101,23 @@ def test_paths_are_those_of_the_package(lab, monkeypatch):
     span = (points[-1] - points[0]).norm()
     bent = (points[1:-1] - table[rows]).norm(dim=1) / span
     assert udig["bent"] == pytest.approx(bent.tolist(), abs=1e-3)
-    # A projection shortens; the straight line stays straight in it, and evenly divided.
-    corners = torch.tensor(straight["points"])
-    torch.testing.assert_close(corners.diff(dim=0), corners.diff(dim=0)[:1].expand(6, 2), atol=3e-4, rtol=0)
-    assert (corners[-1] - corners[0]).norm() <= 1.001
+    pieces = points.diff(dim=0).norm(dim=1) / span
+    assert udig["longest"] == pytest.approx(float(pieces.max()), abs=1e-3)
+    # A projection shortens; the straight line stays straight in it, evenly divided, and lies level.
+    steps = torch.tensor(straight["points"]).diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand(6, 2), atol=3e-4, rtol=0)
+    assert 0 < steps[0, 0] <= 1 / 6 + 1e-4
+    assert abs(steps[0, 1]) < 1e-4
     assert 0 < sum(plane["variance"]) <= 1
 
 
-def test_tables_are_rectangles():
-    table = made.path_table(
-        {"paths": {way: {"points": [], "away": [0.0], "anchors": ["a"], "kinds": ["word"]} for way in made.PATHS}}
-    )
+def test_table_counts_corners():
+    one = {
+        "nearest": ["[MASK]", "[MASK]", "x", "witty"],
+        "longest": 0.5,
+        "anchors": ["a", "b"],
+        "kinds": ["word", "piece"],
+    }
+    table = made.path_table({"paths": dict.fromkeys(made.PATHS, one)}, "witty", "[MASK]")
+    assert table["rows"][0] == ["IG", "b, a", "1 of 2", "50 %", "2", "1", "1"]
     assert {len(row) for row in table["rows"]} == {len(table["head"])}
-    assert json.dumps(table)

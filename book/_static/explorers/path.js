@@ -36,9 +36,9 @@ export function build({ panel, data, options, say }) {
     say(text);
     figure.replaceChildren(picture(figure.clientWidth, plane, path, k, word.value(), start));
     note.textContent =
-      `The plane shows ${percent(plane.variance[0] + plane.variance[1])} of the variance of what is drawn ` +
-      `(${percent(plane.variance[0])} and ${percent(plane.variance[1])}): points that touch here may lie far apart. ` +
-      "Distances in the text are those of the whole space, in percent of |x − x′|.";
+      `The longest piece of this path covers ${percent(path.longest)} of |x − x′|, as all distances in words are those of ` +
+      "the whole space. The plane, spanned by the two main directions of all that is drawn, shows " +
+      `${percent(plane.variance[0] + plane.variance[1])} of its variance: points that touch here may lie far apart.`;
     list.replaceChildren(...anchorItems(path, k));
     list.hidden = !path.anchors;
   }
