@@ -303,7 +303,7 @@ def erasure(lab: Lab) -> Json:
             {
                 "text": text,
                 "target": any_.target_name,
-                "pieces": [p for p, fixed in zip(any_.pieces, any_.special, strict=True) if not fixed],
+                "pieces": spaced(any_),
                 "orders": {way: order(a) for way, a in found.items()},
                 "p": {r: erased(lab.model, found, drawn, r) for r in REPLACEMENTS},
             }
@@ -314,6 +314,13 @@ def erasure(lab: Lab) -> Json:
         "draws": DRAWS,
         "table": _erasure_table(texts[0]),
     }
+
+
+def spaced(a: Attribution) -> list[str]:
+    """Pieces of a text, a space before each that begins a word."""
+    places = [i for i, fixed in enumerate(a.special) if not fixed]
+    last = [None, *(a.word_ids[i] for i in places)]
+    return [(" " if a.word_ids[i] != w else "") + a.pieces[i].strip() for i, w in zip(places, last, strict=False)]
 
 
 def order(a: Attribution) -> list[int]:

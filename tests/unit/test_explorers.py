@@ -63,6 +63,13 @@ def test_erased_words_are_those_that_the_metrics_select(lab):
         assert {shown[place] for place in order[:k]} == set(chosen.nonzero()[:, 0].tolist())
 
 
+def test_pieces_read_as_the_text(lab):
+    a = lab.explain("what a load of pretentious hooey", "random", "mask")
+    pieces = made.spaced(a)
+    assert len(pieces) > 6, "this word was to be split"
+    assert "".join(pieces).strip() == "what a load of pretentious hooey"
+
+
 def test_no_order_beats_the_oracle_by_much(lab):
     """The search is a beam, not a proof, so an order may win by luck; the shown curves begin and end together."""
     found = {way: lab.explain(TEXT, way, "mask") for way in ("ig", "sig")}

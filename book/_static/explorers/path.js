@@ -36,8 +36,8 @@ export function build({ panel, data, options, say }) {
     say(text);
     figure.replaceChildren(picture(figure.clientWidth, plane, path, k, word.value(), start));
     note.textContent =
-      `The longest piece of this path covers ${percent(path.longest)} of |x − x′|, as all distances in words are those of ` +
-      "the whole space. The plane, spanned by the two main directions of all that is drawn, shows " +
+      `The longest piece of this path covers ${percent(path.longest)} of |x − x′|. It is measured in the whole space, like ` +
+      "all distances in words. The plane, spanned by the two main directions of all that is drawn, shows " +
       `${percent(plane.variance[0] + plane.variance[1])} of its variance: points that touch here may lie far apart.`;
     list.replaceChildren(...anchorItems(path, k));
     list.hidden = !path.anchors;
