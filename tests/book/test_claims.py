@@ -103,6 +103,12 @@ def test_with_all_words_gone_every_order_ends_alike(data: dict):
     assert max(ends["negative"]) < 0.5 < min(ends["positive"]), "an empty sentence is called positive"
 
 
+def test_few_words_carry_most_sentences(data: dict):
+    """The oracle needs at most four of them to overturn the decision."""
+    left = [text["p"]["delete"]["oracle"][4] for text in data["erasure"]["texts"]]
+    assert median(left) < 0.5
+
+
 def test_oracle_is_ahead(data: dict):
     for text in data["erasure"]["texts"]:
         for p in text["p"].values():

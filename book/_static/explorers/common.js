@@ -22,8 +22,11 @@ export const shape = (name, attributes = {}, ...children) =>
 export const quoted = (name) => `\u2068“${name}”\u2069`;
 
 /** A number with a true minus sign, which is also what screen readers say. */
-export const number = (value, digits = 2, sign = false) =>
-  (sign && value >= 0 ? "+" : "") + value.toFixed(digits).replace("-", "−");
+export const number = (value, digits = 2, sign = false) => {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text; // no “−0.00”
+  return (value < 0 ? "−" : sign ? "+" : "") + text;
+};
 
 export const percent = (share) => (Number.isFinite(share) ? `${number(100 * share, share < 0.1 ? 1 : 0)} %` : "∞");
 

@@ -23,7 +23,7 @@ export function build({ panel, data, options, say }) {
     const place = chosen.by[baseline.value()];
     const right = chosen.class === chosen.label;
     verdict.textContent =
-      `The model says “${chosen.target}” with probability ${number(chosen.p)}, which is ${right ? "right" : "wrong"} ` +
+      `The model says “${chosen.target}” with probability ${number(chosen.p, 3)}, which is ${right ? "right" : "wrong"} ` +
       `(trait: ${chosen.about}). F(x) − F(x′) = ${number(place.change)}.`;
     const names = methods.values();
     rows.replaceChildren(...names.map((name) => row(name, data.methods[name], chosen.words, place)));
