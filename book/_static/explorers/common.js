@@ -172,7 +172,8 @@ export function chart({ width, height, x, y, xTicks = [], yTicks = [], xLabel, y
   const X = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
   const Y = (v) => height - bottom - ((v - y[0]) / (y[1] - y[0])) * (height - top - bottom);
   const node = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
-  const write = (look, at, anchor, text) => node.append(shape("text", { class: look, x: at[0], y: at[1], "text-anchor": anchor }, text));
+  const write = (look, [u, v], anchor, text) =>
+    node.append(shape("text", { class: look, x: u, y: v, "text-anchor": anchor }, text));
   for (const v of yTicks) {
     node.append(shape("line", { class: "ul-grid", x1: left, x2: width - right, y1: Y(v), y2: Y(v) }));
     write("ul-tick", [left - 6, Y(v) + 4], "end", tick(v));

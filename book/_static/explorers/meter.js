@@ -75,7 +75,8 @@ function slopes(width, found, { t, g, w }, n) {
   const all = [...curve, ...g, 0];
   const y = [Math.min(...all), Math.max(...all) * 1.08];
   const c = chart({
-    width, height: 270, x: [0, 1], y, xTicks: [0, 0.5, 1], yTicks: ticks(y), xLabel: "t: from baseline to input", yLabel: "slope dF/dt",
+    width, height: 270, x: [0, 1], y, xTicks: [0, 0.5, 1], yTicks: ticks(y),
+    xLabel: "t: from baseline to input", yLabel: "slope dF/dt",
     label:
       `Slope of F along the straight line, from ${number(curve[0])} at the baseline to ${number(curve[64])} at the input, ` +
       `with ${n} rectangles under it.`,
@@ -102,7 +103,8 @@ function gapChart(width, gaps, least, n, goal) {
   const now = gaps[n - least];
   const c = chart({
     width, height: 270, x: [1, 64], y, xTicks: [1, 16, 32, 48, 64], yTicks: even(y[1] - y[0] + 1, (i) => y[0] + i),
-    tick: (v) => (v < -3 ? "≤ 10⁻⁴" : String(10 ** v)), xLabel: "steps n", yLabel: "|Δ|",
+    tick: (v) => (v < -3 ? "≤ 10⁻⁴" : String(10 ** v)),
+    xLabel: "steps n", yLabel: "|Δ|",
     label: `Absolute gap for 1 to 64 steps, logarithmic: ${now.toPrecision(2)} with ${n}, ${gaps.at(-1).toPrecision(2)} with 64.`,
   });
   c.node.append(shape("path", { class: "ul-line ul-two", d: line(gaps.map((v, i) => [c.X(i + least), c.Y(log(v))])) }));
