@@ -202,7 +202,7 @@ def path_table(plane: Json, word: str, start: str) -> Json:
 
 # --- The integration meter ----------------------------------------------------------------------------------------
 
-METER = ("a gorgeous , witty , seductive movie .", "the acting is wooden but the ending moved me", "sst2-010")
+METER = ("a gorgeous , witty , seductive movie .", "the acting is wooden but the ending moved me", "sst2-070")
 STEPS = 64
 RULES = ("left", "right", "midpoint", "trapezoid", "gauss_legendre")
 

@@ -103,6 +103,16 @@ def test_with_all_words_gone_every_order_ends_alike(data: dict):
     assert max(ends["negative"]) < 0.5 < min(ends["positive"]), "an empty sentence is called positive"
 
 
+def test_double_negation_misleads_ig_and_udig(data: dict):
+    (text,) = [t for t in data["erasure"]["texts"] if t["text"].startswith("the humor never sours")]
+    p = text["p"]["delete"]
+    for k in (2, 3, 4):
+        assert min(p["ig"][k], p["udig"][k]) > p["mean"][k]
+    assert p["sig"][1] < 0.5 * p["mean"][1]
+    oracle = p["oracle"][1]
+    assert p["sig"][1] == pytest.approx(oracle, abs=0.01)
+
+
 def test_few_words_carry_most_sentences(data: dict):
     """The oracle needs at most four of them to overturn the decision."""
     left = [text["p"]["delete"]["oracle"][4] for text in data["erasure"]["texts"]]
