@@ -1,4 +1,4 @@
-"""Build the book: execute every notebook of `_toc.yml`, stage the pages, run Jupyter Book on them.
+"""Build the book: execute every notebook of `_toc.yml`, compute what the explorers show, run Jupyter Book on it all.
 
     python scripts/build_book.py                 what changed, with the notebooks' own parameters
     python scripts/build_book.py --profile lab      the same with PROFILE = "lab" in every notebook
@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 from filelock import FileLock
-from run_notebooks import EXECUTED, cores, digest, plan, run
+from run_notebooks import EXECUTED, QUIET, cores, digest, plan, run
 
 STAGE = Path("_build/stage")
 WORK = Path("_build/work")
@@ -30,6 +30,7 @@ HTML = Path("_build/html")
 KEY = Path("_build/html.key")
 LOG = Path("_build/sphinx.log")
 INCLUDED = ("CHANGELOG.md", "CONTRIBUTING.md")  # files of the root that pages of the book include
+EXPLORERS = Path("book/_static/explorers")  # their scripts; their data are computed into _build/explorers
 
 
 class BookError(Exception):
@@ -74,8 +75,9 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
     if arguments.only:
         return
+    explorers(root, use_cache=not arguments.no_cache)
     inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
-    inputs += ["requirements.lock", "scripts", "udig_lab", *INCLUDED]
+    inputs += ["requirements.lock", "scripts", "udig_lab", "_build/explorers", *INCLUDED]
     key = digest(root, [root / path for path in inputs])
     key_file = root / KEY
     if (root / HTML / "index.html").is_file() and key_file.is_file() and key_file.read_text() == key:
@@ -132,6 +134,20 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
+def explorers(root: Path, use_cache: bool) -> None:
+    """Bring the data of the interactive figures up to date, if this book has any.
+
+    In a process of its own, as notebooks are: torch and the models would stay in this one's memory.
+    """
+    if not (root / EXPLORERS).is_dir():
+        return
+    command = [sys.executable, str(Path(__file__).with_name("explorers.py")), "--root", str(root)]
+    command += [] if use_cache else ["--no-cache"]
+    environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1"}
+    if subprocess.run(command, env=environment, check=False).returncode:
+        raise BookError("the data of the explorers could not be computed; no book was built.")
+
+
 def stage(root: Path, notebooks: list[str]) -> None:
     """Copy what Jupyter Book shall see, executed notebooks in the place of the committed ones."""
     target = root / STAGE
@@ -141,6 +157,10 @@ def stage(root: Path, notebooks: list[str]) -> None:
         if (root / name).is_file():
             shutil.copy(root / name, target / name)
     shutil.copytree(root / "book", target / "book")
+    if (root / EXPLORERS).is_dir():
+        (target / EXPLORERS / "data").mkdir()
+        for file in (root / "_build" / "explorers").glob("*.json"):
+            shutil.copy(file, target / EXPLORERS / "data" / file.name)
     for name in notebooks:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / EXECUTED / name, target / name)

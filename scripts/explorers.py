@@ -1,0 +1,59 @@
+"""Compute what the book's explorers show: one small JSON file each, made once, read by plain JavaScript.
+
+    python scripts/explorers.py              what has changed
+    python scripts/explorers.py --no-cache   everything
+
+The files lie in `_build/explorers/`. Everything in them comes from the package: the shipped sentiment model, the
+mini corpora, the same functions that the chapters call. Each holds a `table` as well, which is what a page shows
+where no script runs. `book/_static/explorers/` draws them, `book/_ext/explorers.py` puts them on pages.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from run_notebooks import digest
+
+OUT = Path("_build/explorers")
+DEPENDS_ON = ("udig_lab", "requirements.lock", "scripts/explorers.py", "scripts/explorer_data.py")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compute the data of the book's explorers.")
+    parser.add_argument("--no-cache", action="store_true", help="compute them also where nothing has changed")
+    parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    key = digest(root, [root / path for path in DEPENDS_ON])
+    card = root / OUT / "key"
+    if not arguments.no_cache and card.is_file() and card.read_text() == key:
+        print("explorers ... unchanged", flush=True)
+        return 0
+    from explorer_data import EXPLORERS, Lab  # here: torch takes seconds, an up-to-date book none
+
+    card.unlink(missing_ok=True)
+    (root / OUT).mkdir(parents=True, exist_ok=True)
+    lab = Lab.load()
+    for number, (name, compute) in enumerate(EXPLORERS.items(), start=1):
+        seconds, size = write(root / OUT / f"{name}.json", lab, compute)
+        print(f"[{number}/{len(EXPLORERS)}] explorer {name} ... {seconds:.0f} s, {size / 1000:.0f} kB", flush=True)
+    card.write_text(key)
+    return 0
+
+
+def write(path: Path, lab: Any, compute: Callable[[Any], dict[str, Any]]) -> tuple[float, int]:
+    """Compute a file and put it in place whole; seconds and bytes."""
+    begin = time.perf_counter()
+    text = json.dumps(compute(lab), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text + "\n", encoding="utf8")
+    unfinished.replace(path)
+    return time.perf_counter() - begin, path.stat().st_size
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""What the explorers show is what the package says: their numbers, made anew by the functions that readers call."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import udig_lab as ul
+from udig_lab.bounds import oracle
+from udig_lab.quadrature import segment_rule
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+import explorer_data as made
+
+TEXT = "a gorgeous , witty , seductive movie ."
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return made.Lab.load()
+
+
+@pytest.fixture(scope="module")
+def slopes(lab):
+    """The meter's data of one sentence, for rules with up to 12 nodes."""
+    counts = range(1, 13)
+    needed = {
+        "uniform": [torch.arange(n + 1, dtype=torch.float64) / n for n in counts],
+        "midpoint": [segment_rule("midpoint", n)[0] for n in counts],
+        "gauss_legendre": [segment_rule("gauss_legendre", n)[0] for n in counts],
+    }
+    return made.slopes(lab.model, TEXT, "mask", needed)
+
+
+@pytest.mark.parametrize("rule", made.RULES)
+@pytest.mark.parametrize("n", [2, 7, 12])
+def test_meter_adds_what_the_engine_adds(lab, slopes, rule, n):
+    trace = ul.trace(lab.model, TEXT, baseline="mask", rule=rule, n_steps=n)
+    expected = trace.contributions.double().sum(1)
+    torch.testing.assert_close(torch.tensor(made.sums(slopes, rule, n)).double(), expected, atol=2e-4, rtol=0)
+    assert slopes["end"] == pytest.approx(trace.attribution.f_input, abs=1e-4)
+    assert slopes["start"] == pytest.approx(trace.attribution.f_baseline, abs=1e-4)
+
+
+@pytest.mark.parametrize("replacement", made.REPLACEMENTS)
+def test_erasure_is_comprehensiveness(lab, replacement):
+    a = lab.explain(TEXT, "ig", "mask")
+    (curve,) = made.curves(lab.model, [a], replacement).tolist()
+    n = len(curve) - 1
+    assert curve[0] == pytest.approx(a.probability, abs=1e-5)
+    for k in (1, 3, n):
+        drop = ul.metrics.comprehensiveness(lab.model, [a], top=k / n, replacement=replacement)
+        assert curve[0] - curve[k] == pytest.approx(float(drop), abs=1e-5)
+
+
+def test_erased_words_are_those_that_the_metrics_select(lab):
+    a = lab.explain(TEXT, "udig", "mask")
+    order = made.order(a)
+    shown = [i for i, fixed in enumerate(a.special) if not fixed]
+    for k in (1, 2, 5):
+        chosen = ul.metrics.selected(a, k / len(order), made.CORRECTED)
+        assert {shown[place] for place in order[:k]} == set(chosen.nonzero()[:, 0].tolist())
+
+
+def test_pieces_read_as_the_text(lab):
+    a = lab.explain("what a load of pretentious hooey", "random", "mask")
+    pieces = made.spaced(a)
+    assert len(pieces) > 6, "this word was to be split"
+    assert "".join(pieces).strip() == "what a load of pretentious hooey"
+
+
+def test_no_order_beats_the_oracle_by_much(lab):
+    """The search is a beam, not a proof, so an order may win by luck; the shown curves begin and end together."""
+    found = {way: lab.explain(TEXT, way, "mask") for way in ("ig", "sig")}
+    p = made.erased(lab.model, found, [ul.explain(lab.model, TEXT, method="random", seed=1)] * 2, "delete")
+    assert p["oracle"][0] == p["ig"][0]
+    assert p["oracle"][-1] == pytest.approx(p["ig"][-1], abs=1e-3)
+    assert p["mean"] == pytest.approx(p["low"], abs=1e-3)
+    best = oracle(lab.model, [found["ig"]], tops=[1 / (len(p["ig"]) - 1)])
+    assert p["oracle"][1] == pytest.approx(p["oracle"][0] - float(best), abs=1e-3)
+    assert all(p["oracle"][1] <= p[way][1] + 1e-4 for way in found)
+
+
+def test_comparison_holds_the_scores(lab):
+    sentence = {"by": {}}
+    a = lab.explain(TEXT, "udig", "mask")
+    made.enter(sentence, "mask", "udig", a)
+    assert sentence["words"] == [word for word, _ in a.words()]
+    assert sentence["by"]["mask"]["scores"]["udig"] == pytest.approx([s for _, s in a.words()], abs=1e-3)
+    assert sentence["by"]["mask"]["change"] == pytest.approx(a.f_input - a.f_baseline, abs=1e-4)
+
+
+def test_paths_are_those_of_the_package(lab, monkeypatch):
+    monkeypatch.setattr(made, "WORDS", ("witty", "dull"))
+    monkeypatch.setattr(made, "ANCHORS", 5)
+    monkeypatch.setattr(made, "PATHS", {"ig": "IG", "udig": "UDIG"})
+    plane = made.path(lab)["planes"]["witty"]["mask"]
+    trace = ul.trace(lab.model, "witty dull", method="udig", baseline="mask", n_steps=5, factor=0, rule="trapezoid")
+    token = trace.attribution.tokens.index("witty")
+    udig, straight = plane["paths"]["udig"], plane["paths"]["ig"]
+    assert udig["anchors"] == list(reversed(trace.attribution.anchors[token][1:]))
+    assert udig["nearest"][-1] == "witty"
+    assert udig["away"][-1] == 0
+    table = lab.model.table
+    rows = lab.model.tokenizer.convert_tokens_to_ids(udig["anchors"])
+    points = trace.integral.points[:, token]
+    span = (points[-1] - points[0]).norm()
+    bent = (points[1:-1] - table[rows]).norm(dim=1) / span
+    assert udig["bent"] == pytest.approx(bent.tolist(), abs=1e-3)
+    pieces = points.diff(dim=0).norm(dim=1) / span
+    assert udig["longest"] == pytest.approx(float(pieces.max()), abs=1e-3)
+    # A projection shortens; the straight line stays straight in it, evenly divided, and lies level.
+    steps = torch.tensor(straight["points"]).diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand(6, 2), atol=3e-4, rtol=0)
+    assert 0 < steps[0, 0] <= 1 / 6 + 1e-4
+    assert abs(steps[0, 1]) < 1e-4
+    assert 0 < sum(plane["variance"]) <= 1
+
+
+def test_table_counts_corners():
+    one = {
+        "nearest": ["[MASK]", "[MASK]", "x", "witty"],
+        "longest": 0.5,
+        "anchors": ["a", "b"],
+        "kinds": ["word", "piece"],
+    }
+    table = made.path_table({"paths": dict.fromkeys(made.PATHS, one)}, "witty", "[MASK]")
+    assert table["rows"][0] == ["IG", "b, a", "1 of 2", "50 %", "2", "1", "1"]
+    assert {len(row) for row in table["rows"]} == {len(table["head"])}
