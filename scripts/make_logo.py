@@ -5,15 +5,12 @@
 The SVG is plain text made here; Chromium turns it into the PNG files.
 """
 
-import base64
 import io
 import shutil
 from pathlib import Path
 
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
+from playwright.sync_api import sync_playwright
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 BLUE, AMBER, GREY = "#3b82f6", "#f59e0b", "#94a3b8"  # readable on white and on near-black
@@ -50,20 +47,12 @@ def svg() -> str:
 
 def render(source: str, size: int) -> Image.Image:
     """The SVG as Chromium draws it, on nothing."""
-    options = webdriver.ChromeOptions()
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,800"):
-        options.add_argument(flag)
-    # With both programs named, selenium does not look for them on the network.
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    try:
-        clear = {"color": {"r": 0, "g": 0, "b": 0, "a": 0}}
-        driver.execute_cdp_cmd("Emulation.setDefaultBackgroundColorOverride", clear)
-        driver.get("data:image/svg+xml;base64," + base64.b64encode(source.encode()).decode())
-        picture = Image.open(io.BytesIO(driver.find_element(By.TAG_NAME, "svg").screenshot_as_png))
-        return picture.resize((size, size), Image.Resampling.LANCZOS)
-    finally:
-        driver.quit()
+    system = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=system).new_page()
+        page.set_content(f"<style>body {{ margin: 0 }}</style>{source}")
+        picture = Image.open(io.BytesIO(page.locator("svg").screenshot(omit_background=True)))
+    return picture.resize((size, size), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

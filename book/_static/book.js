@@ -22,3 +22,9 @@ addEventListener("afterprint", () => {
     delete fold.dataset.ulPrinted;
   }
 });
+
+// docutils writes the bibliography as a list whose children are no list items (their role is deprecated in
+// favour of "listitem"), so a screen reader would announce an empty list.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const entry of document.querySelectorAll(".citation-list > [role='doc-biblioentry']")) entry.setAttribute("role", "listitem");
+});

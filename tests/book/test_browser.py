@@ -1,91 +1,229 @@
-"""The built pages in a real browser without a network: scripts, mathematics, small screens."""
+"""The built pages in a real browser without a network: scripts, mathematics, screens, themes, keyboard, paper."""
 
-import functools
-import http.server
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from built import entries, notebooks
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.support.ui import WebDriverWait
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from browser import CHROMIUM, DESK, MISSING, PAPER, PHONE, context, visit, watch
+from built import ROOT, entries
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a page that needs another host fails
-)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+PAGES = [*entries(), "search", "genindex"]
+ALLOWED = yaml.safe_load(Path(__file__).with_name("axe_allowed.yml").read_text(encoding="utf8")) or []
+SCREENSHOTS = ROOT / "_build" / "screenshots"
+KEY_PAGES = [
+    "book/index", "notebooks/quickstart", "notebooks/foundations/integrated-gradients", "notebooks/paths/udig",
+    "notebooks/faithfulness/metrics", "notebooks/faithfulness/ledger",
+]  # fmt: skip
+LOOKS = {"light": (DESK, "light"), "dark": (DESK, "dark"), "phone": (PHONE, "light")}
 
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER),
-    reason="needs chromium and chromedriver on the PATH: apt-get install chromium chromium-driver",
-)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        pass
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason=MISSING)
 
 
 @pytest.fixture(scope="module")
-def address(html: Path) -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=html)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def desk(chromium: Browser, address: str) -> Iterator[BrowserContext]:
+    with context(chromium, address, DESK) as profile:
+        yield profile
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    yield driver
-    driver.quit()
+def phone(chromium: Browser, address: str) -> Iterator[BrowserContext]:
+    with context(chromium, address, PHONE) as profile:
+        yield profile
 
 
-def visit(browser: webdriver.Chrome, url: str, screen: dict) -> None:
-    """Open a page on a screen and wait until its mathematics is typeset."""
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get_log("browser")  # what earlier pages said
-    browser.get(url)
-    ready = "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script(f"return !!({ready})"))
-    browser.execute_async_script("(window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(arguments[0])")
+# One visit serves all checks of a page: tests that share a parameter of module scope run one after the other.
+# Those that change the page stand last.
 
 
-@pytest.mark.parametrize("name", entries())
-def test_page_loads_without_errors(browser: webdriver.Chrome, address: str, name: str):
-    visit(browser, f"{address}/{name}.html", DESK)
-    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not severe
-    missing = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-    assert browser.execute_script(missing) == []
+@pytest.fixture(scope="module", params=PAGES)
+def on_desk(request: pytest.FixtureRequest, desk: BrowserContext, address: str) -> Iterator[tuple[Page, list[str]]]:
+    page = desk.new_page()
+    problems = watch(page, address)
+    visit(page, request.param)
+    yield page, problems
+    page.close()
 
 
-@pytest.mark.parametrize("name", entries())
-def test_mathematics_is_typeset(browser: webdriver.Chrome, address: str, name: str):
-    visit(browser, f"{address}/{name}.html", DESK)
-    raw = "return [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length"
-    assert browser.execute_script(raw) == 0, "a formula is shown as TeX source"
-    wrong = "return [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.textContent)"
-    assert browser.execute_script(wrong) == []
+@pytest.fixture(scope="module", params=PAGES)
+def on_phone(request: pytest.FixtureRequest, phone: BrowserContext) -> Iterator[Page]:
+    page = phone.new_page()
+    visit(page, request.param)
+    yield page
+    page.close()
 
 
-@pytest.mark.parametrize("name", ["book/index", "book/notation", *notebooks()])
-def test_phone_does_not_scroll_sideways(browser: webdriver.Chrome, address: str, name: str):
-    visit(browser, f"{address}/{name}.html", PHONE)
-    width = browser.execute_script("return Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
-    assert width <= PHONE["width"]
+def clean(found: list[str]) -> None:
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def turn(page: Page, scheme: str) -> None:
+    """The reader's system turns light or dark; wait until the page has followed."""
+    page.emulate_media(color_scheme=scheme)
+    expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+
+
+def test_page_loads_without_errors(on_desk: tuple[Page, list[str]]):
+    page, problems = on_desk
+    clean(problems)
+    clean(page.evaluate("check.brokenImages()"))
+
+
+def test_mathematics_is_typeset(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    clean(page.evaluate("check.untypesetMathematics()"))
+    clean(page.evaluate("check.wrongMathematics()"))
+
+
+def test_theme_follows_the_system_and_figures_the_theme(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    for scheme in ("dark", "light"):
+        turn(page, scheme)
+        clean(page.evaluate("check.wrongVariants()"))
+
+
+def test_paper_cuts_nothing(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    try:
+        clean(page.evaluate("check.lostOnPaper()"))
+        expect(page.locator(".bd-sidebar-primary")).to_be_hidden()
+    finally:
+        page.emulate_media(media="screen")
+        page.set_viewport_size(DESK["viewport"])
+
+
+def test_no_serious_violation(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    page.evaluate("check.thinOut()")
+    found = violations(page)
+    turn(page, "dark")
+    found += [f"dark: {line}" for line in violations(page, ["color-contrast", "link-in-text-block"])]
+    clean(found)
+
+
+def violations(page: Page, rules: list[str] | None = None) -> list[str]:
+    """What axe finds serious or critical, less what `axe_allowed.yml` allows."""
+    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": rules} if rules else {})
+    found = []
+    for rule in Axe().run(page, options=options).response["violations"]:
+        for node in rule["nodes"] if rule["impact"] in ("serious", "critical") else ():
+            target = " ".join(map(str, node["target"]))
+            if not is_allowed(page, rule["id"], target):
+                why = (node["any"] + node["all"] + node["none"])[0]["message"]
+                found.append(f"{rule['id']} at {target}: {why} {node['html'][:120]}")
+    return found
+
+
+def is_allowed(page: Page, rule: str, target: str) -> bool:
+    places = [a["at"] for a in ALLOWED if a["rule"] == rule]
+    return any(page.locator(target).and_(page.locator(place)).count() for place in places)
+
+
+def test_phone_does_not_scroll_sideways(on_phone: Page):
+    clean(on_phone.evaluate("check.sideways()"))
+
+
+def test_phone_scrolls_boxes_by_keyboard(on_phone: Page):
+    on_phone.evaluate("check.thinOut()")
+    clean(violations(on_phone, ["scrollable-region-focusable"]))
+
+
+FAULTY = """<html lang="en" data-theme="light"><title>Faults</title><main><article>
+<h1>Faults</h1> <img src="data:image/png;base64,AAAA"> <span class="math">x</span> <mjx-merror>y</mjx-merror>
+<div style="width: 3000px">wide</div> <div style="overflow: auto"><p style="width: 3000px">boxed</p></div>
+<div style="overflow: hidden"><p style="width: 3000px">cut</p></div> <p style="color: #ccc">pale</p>
+<div class="ul-figure"><img class="ul-dark" alt="night" src="data:,"></div></article></main>"""
+
+
+def test_checks_find_what_is_wrong(page: Page):
+    page.set_content(FAULTY)
+    assert len(page.evaluate("check.brokenImages()")) == 2
+    assert "x" in page.evaluate("check.untypesetMathematics()")[0]
+    assert "y" in page.evaluate("check.wrongMathematics()")[0]
+    assert page.evaluate("check.wrongVariants()") == ["night"]
+    sideways, lost = "\n".join(page.evaluate("check.sideways()")), "\n".join(page.evaluate("check.lostOnPaper()"))
+    assert all(word in sideways for word in ('sticks out: div "wide"', 'cuts: div "cut"', "html is "))
+    assert "boxed" not in sideways
+    assert all(word in lost for word in ('sticks out: div "wide"', 'cuts: div "cut"', 'cuts: div "boxed"'))
+    found = "\n".join(violations(page))
+    assert "image-alt at" in found
+    assert "color-contrast at" in found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_first_visit_has_the_theme_of_the_system(chromium: Browser, address: str, scheme: str):
+    with context(chromium, address, DESK, scheme) as profile:
+        page = profile.new_page()
+        visit(page, "book/index")
+        expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+        expect(page.locator("html")).to_have_attribute("data-mode", "auto")
+
+
+def test_theme_switch_works_and_is_remembered(page: Page):
+    visit(page, "book/index")
+    switch, root = page.locator(".theme-switch-button:visible"), page.locator("html")
+    switch.click()
+    expect(root).to_have_attribute("data-mode", "dark")
+    visit(page, "notebooks/quickstart")
+    expect(root).to_have_attribute("data-theme", "dark")
+    switch.click()
+    expect(root).to_have_attribute("data-mode", "light")
+    expect(root).to_have_attribute("data-theme", "light")
+    switch.click()
+    expect(root).to_have_attribute("data-mode", "auto")
+
+
+def test_skip_link_leads_to_the_content(page: Page):
+    visit(page, "notebooks/quickstart")
+    page.keyboard.press("Tab")
+    expect(page.locator("#pst-skip-link a")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_tab_order_reaches_the_content(page: Page):
+    visit(page, "notebooks/quickstart")
+    stops = []
+    while len(stops) < 120:
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.outerHTML.slice(0, 80)"))
+        if page.evaluate("document.activeElement.closest('article') !== null"):
+            break
+    else:
+        pytest.fail("\n".join(stops))
+    assert page.evaluate("document.activeElement.matches(':focus-visible')")
+
+
+def test_search_opens_and_closes_by_keyboard(page: Page):
+    visit(page, "notebooks/quickstart")
+    field = page.locator("#pst-search-dialog input[type=search]")
+    expect(field).to_be_hidden()
+    page.keyboard.press("Control+k")
+    expect(field).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(field).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("completeness")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=completeness")
+    expect(page.locator("#search-results li").first).to_be_visible()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", KEY_PAGES)
+def test_key_pages_are_pictured(chromium: Browser, address: str, name: str, look: str):
+    """Nothing is compared: the pictures are for the eyes of whoever changes the book."""
+    screen, scheme = LOOKS[look]
+    size = screen["viewport"]
+    with context(chromium, address, screen, scheme) as profile:
+        page = profile.new_page()
+        visit(page, name)
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": 3 * size["height"]}
+        path = SCREENSHOTS / f"{name.rpartition('/')[2]}-{look}.png"
+        assert len(page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")) > 10_000

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -31,11 +33,29 @@ def test_internal_links_resolve(html: Path, name: str):
         target = (page.parent / unquote(url.path)).resolve() if url.path else page
         assert target.is_file(), f"{link['href']} leads nowhere"
         if url.fragment and target.suffix == ".html":
-            assert has_place(target, unquote(url.fragment)), f"{link['href']}: no such place on that page"
+            assert unquote(url.fragment) in places(target), f"{link['href']}: no such place on that page"
 
 
-def has_place(page: Path, anchor: str) -> bool:
-    return any(soup(page).find(attrs={kind: anchor}) for kind in ("id", "name"))
+@pytest.mark.parametrize("name", [*entries(), "genindex", "search"])
+def test_files_of_a_page_are_there(html: Path, name: str):
+    page = html / f"{name}.html"
+    for kind, tags in {"src": "img, script, source, video, iframe", "href": "link", "data-src": "[data-src]"}.items():
+        for tag in soup(page).select(tags):
+            url = urlsplit(tag.get(kind, ""))
+            if not url.path or url.scheme or url.netloc:
+                continue
+            assert (page.parent / unquote(url.path)).is_file(), f"{tag[kind]} is missing"
+
+
+@pytest.mark.parametrize("name", entries())
+def test_every_place_of_a_page_has_its_own_name(html: Path, name: str):
+    ids = Counter(tag["id"] for tag in soup(html / f"{name}.html").select("[id]"))
+    assert [anchor for anchor, times in ids.items() if times > 1] == [], "a link to it leads to the first one only"
+
+
+@cache
+def places(page: Path) -> set[str]:
+    return {tag[kind] for kind in ("id", "name") for tag in soup(page).select(f"[{kind}]")}
 
 
 @pytest.mark.parametrize("name", notebooks())

@@ -1,0 +1,93 @@
+// What the browser tests ask a page. Every answer but that of `ready` is a list of what is wrong, as text.
+window.check = (() => {
+  const label = (element) => {
+    const kinds = typeof element.className === "string" ? element.className.trim().split(/\s+/).filter(Boolean) : [];
+    const name = element.tagName.toLowerCase() + (element.id ? "#" + element.id : "") + kinds.map((k) => "." + k).join("");
+    return `${name} "${element.textContent.trim().replace(/\s+/g, " ").slice(0, 60)}"`;
+  };
+  const shown = (element) => element.getClientRects().length > 0;
+  const overflow = (element) => getComputedStyle(element).overflowX;
+  const boxOf = (element, kinds) => {
+    for (let box = element.parentElement; box && box !== article(); box = box.parentElement) {
+      if (kinds.includes(overflow(box)) && getComputedStyle(box).display !== "inline") return box;
+    }
+    return null;
+  };
+  // Formulas are boxes of glyphs: the whole counts, not each of them.
+  const parts = (root) => [...root.querySelectorAll("*")].filter((e) => shown(e) && !e.closest("mjx-container > *, svg *"));
+  const article = () => document.querySelector("article") ?? document.querySelector("main");
+
+  // Parts of the text that a box cuts off, or that stick out of the page; a box that scrolls may hold what it likes.
+  const lost = (cutting, scrolling) => {
+    const found = new Set();
+    const edge = document.documentElement.clientWidth;
+    for (const element of parts(document.querySelector(".bd-article-container") ?? article())) {
+      if (element.closest(".visually-hidden, .sr-only, mjx-assistive-mml")) continue;
+      const right = element.getBoundingClientRect().right;
+      const box = boxOf(element, [...cutting, ...scrolling]);
+      if (box && scrolling.includes(overflow(box))) continue;
+      if (box && right > box.getBoundingClientRect().right + 1) found.add("cuts: " + label(box));
+      else if (!box && right > edge + 1) found.add("sticks out: " + label(element));
+    }
+    return [...found];
+  };
+
+  // Colours and places are what they are going to be, at once.
+  document.addEventListener("DOMContentLoaded", () => {
+    const still = new CSSStyleSheet();
+    still.replaceSync("*, ::before, ::after { transition: none !important; animation: none !important; }");
+    document.adoptedStyleSheets.push(still);
+  });
+
+  let typeset = false;
+
+  return {
+    ready: () => {
+      if (document.readyState !== "complete" || document.fonts.status !== "loaded") return false;
+      if (!document.querySelector(".math")) return true;
+      window.MathJax?.startup?.promise?.then(() => (typeset = true));
+      return typeset;
+    },
+
+    brokenImages: () =>
+      [...document.images].filter((i) => i.loading !== "lazy" && !(i.complete && i.naturalWidth)).map((i) => i.src.slice(0, 200)),
+
+    untypesetMathematics: () => [...document.querySelectorAll(".math")].filter((m) => !m.querySelector("mjx-container")).map(label),
+
+    wrongMathematics: () => [...document.querySelectorAll("mjx-merror, [data-mjx-error]")].map(label),
+
+    // Nothing may scroll sideways but boxes within the text.
+    sideways: () => {
+      const found = lost(["hidden", "clip"], ["auto", "scroll"]);
+      for (let frame = article(); frame; frame = frame.parentElement) {
+        if (frame.scrollWidth > frame.clientWidth + 1)
+          found.push(`${frame.tagName.toLowerCase()} is ${frame.scrollWidth} wide, shows ${frame.clientWidth}`);
+      }
+      return found;
+    },
+
+    // On paper no box can be scrolled.
+    lostOnPaper: () => lost(["auto", "scroll", "hidden", "clip"], []),
+
+    // Of every figure exactly the variant of the theme shows.
+    wrongVariants: () => {
+      const theme = document.documentElement.dataset.theme;
+      return [...document.querySelectorAll(".ul-figure")]
+        .filter((f) => !f.closest("details:not([open])"))
+        .filter((f) => [...f.querySelectorAll("img")].some((i) => shown(i) !== i.classList.contains("ul-" + theme)))
+        .map((f) => f.querySelector("img")?.alt.slice(0, 80) ?? "a figure without a picture");
+    },
+
+    // Hundreds of code tokens of one kind have one colour, and typeset glyphs hold no text: axe need look at one
+    // of each kind only, which makes it five times faster.
+    thinOut: () => {
+      const seen = new Set();
+      for (const token of document.querySelectorAll("pre span")) {
+        const kind = [token.className, token.style.cssText, token.closest("div[class]")?.className].join("|");
+        if (seen.has(kind)) token.replaceWith(...token.childNodes);
+        else seen.add(kind);
+      }
+      for (const glyphs of document.querySelectorAll("mjx-math")) glyphs.replaceChildren();
+    },
+  };
+})();
