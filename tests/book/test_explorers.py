@@ -1,139 +1,92 @@
 """The explorers in a real browser: mouse, keyboard, announcements, phones, and what stays when their data are lost."""
 
-import functools
-import http.server
 import json
+import re
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, DESK, MISSING, PHONE, context, serve, watch
 from built import soup
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from playwright.sync_api import Browser, Locator, Page, expect
 
 EXPLORERS = ("path", "meter", "erasure", "compare")
 PAGE = "book/explorers.html"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a page that needs another host fails
-)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER),
-    reason="needs chromium and chromedriver on the PATH: apt-get install chromium chromium-driver",
-)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason=MISSING)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def states(page: Page, wanted: list[str]) -> None:
+    """Wait until the explorers of a page are in these states."""
+    found = "JSON.stringify([...document.querySelectorAll('[data-explorer]')].map(e => e.dataset.state))"
+    page.wait_for_function(f"{found} === {json.dumps(json.dumps(wanted, separators=(',', ':')))}")
 
 
 @pytest.fixture(scope="module")
-def address(html: Path) -> Iterator[str]:
-    with served(html) as where:
-        yield where
+def live(chromium: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
+    """The page with all four, ready on a desk, and what went wrong on it."""
+    with context(chromium, address, DESK) as profile:
+        page = profile.new_page()
+        problems = watch(page, address)
+        page.goto(f"/{PAGE}")
+        states(page, ["live"] * 4)
+        yield page, problems
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    yield driver
-    driver.quit()
+def page(live: tuple[Page, list[str]]) -> Page:
+    return live[0]
 
 
-def visit(browser: webdriver.Chrome, url: str, screen: dict) -> None:
-    """Open the page with all four on a screen, and wait until they are ready."""
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get_log("browser")  # what earlier pages said
-    browser.get(url)
-    live = "return document.querySelectorAll('[data-explorer][data-state=live]').length"
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script(live) == len(EXPLORERS))
+def block(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-explorer={name}]")
 
 
-@pytest.fixture(scope="module")
-def page(browser: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """The page with all four, ready on a desk."""
-    visit(browser, f"{address}/{PAGE}", DESK)
-    return browser
+def readout(page: Page, name: str) -> str:
+    return block(page, name).locator(".ul-readout").inner_text()
 
 
-def block(browser: webdriver.Chrome, name: str) -> WebElement:
-    found = browser.find_element(By.CSS_SELECTOR, f"[data-explorer={name}]")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", found)
-    return found
+def slider(page: Page, name: str) -> Locator:
+    return block(page, name).locator("input[type=range]")
 
 
-def readout(browser: webdriver.Chrome, name: str) -> str:
-    return block(browser, name).find_element(By.CSS_SELECTOR, ".ul-readout").text
-
-
-def announced(browser: webdriver.Chrome, name: str, text: str) -> None:
+def announced(page: Page, name: str, text: str) -> None:
     """Wait until the live region says a text."""
-    region = block(browser, name).find_element(By.CSS_SELECTOR, "[role=status]")
-    WebDriverWait(browser, 10).until(lambda _: text in region.get_attribute("textContent"))
+    expect(block(page, name).locator("[role=status]")).to_contain_text(text)
 
 
-def click(browser: webdriver.Chrome, name: str, value: str) -> None:
-    block(browser, name).find_element(By.XPATH, f".//label[input[@value='{value}']]").click()
+def click(page: Page, name: str, value: str) -> None:
+    block(page, name).locator(f"label:has(input[value='{value}'])").click()
 
 
-def test_no_console_errors(page: webdriver.Chrome):
-    assert not [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+def test_no_console_errors(live: tuple[Page, list[str]]):
+    assert live[1] == []
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_every_control_has_a_name_and_takes_focus(page: webdriver.Chrome, name: str):
-    controls = block(page, name).find_elements(By.CSS_SELECTOR, "select, input, button")
+def test_every_control_has_a_name_and_takes_focus(page: Page, name: str):
+    controls = block(page, name).locator("select, input, button").all()
     assert len(controls) >= 4
     for control in controls:
-        assert control.accessible_name.strip(), control.get_attribute("outerHTML")
-        page.execute_script("arguments[0].focus()", control)
-        assert page.switch_to.active_element == control
-    for picture in block(page, name).find_elements(By.CSS_SELECTOR, "svg[role=img]"):
-        assert len(picture.accessible_name.split()) > 5
+        expect(control).to_have_accessible_name(re.compile(r"\S"))
+        control.focus()
+        expect(control).to_be_focused()
+    for picture in block(page, name).locator("svg[role=img]").all():
+        expect(picture).to_have_accessible_name(re.compile(r"(\S+\s+){5}"))
 
 
 @pytest.mark.parametrize(("name", "before"), [("path", "Step 20 of 31"), ("meter", "6 steps"), ("erasure", "k = 2:")])
-def test_arrow_keys_move_the_slider(page: webdriver.Chrome, name: str, before: str):
+def test_arrow_keys_move_the_slider(page: Page, name: str, before: str):
     first = readout(page, name)
     assert before in first
-    slider = block(page, name).find_element(By.CSS_SELECTOR, "input[type=range]")
-    slider.send_keys(Keys.ARROW_RIGHT)
+    slider(page, name).press("ArrowRight")
     after = readout(page, name)
     assert after != first
     assert str(int("".join(filter(str.isdigit, before.split(" of ")[0]))) + 1) in after
-    assert slider.get_attribute("aria-valuetext")
+    assert slider(page, name).get_attribute("aria-valuetext")
     announced(page, name, after)
-    slider.send_keys(Keys.ARROW_LEFT)
+    slider(page, name).press("ArrowLeft")
     assert readout(page, name) == first
 
 
@@ -141,66 +94,59 @@ def test_arrow_keys_move_the_slider(page: webdriver.Chrome, name: str, before: s
     ("name", "value", "says"),
     [("path", "ig", "on the straight line"), ("meter", "midpoint", "6 steps"), ("erasure", "sig", "SIG, k = 2")],
 )
-def test_mouse_changes_the_figure(page: webdriver.Chrome, name: str, value: str, says: str):
-    drawn = "return arguments[0].querySelector('svg[role=img]').innerHTML"
-    before = page.execute_script(drawn, block(page, name))
+def test_mouse_changes_the_figure(page: Page, name: str, value: str, says: str):
+    figure = block(page, name).locator("svg[role=img]").first
+    before = figure.inner_html()
     click(page, name, value)
     assert says in readout(page, name)
-    assert page.execute_script(drawn, block(page, name)) != before
+    assert figure.inner_html() != before
     announced(page, name, says)
 
 
-def test_arrow_keys_choose_a_method(page: webdriver.Chrome):
-    chosen = block(page, "path").find_element(By.CSS_SELECTOR, "input[value=ig]")
+def test_arrow_keys_choose_a_method(page: Page):
     click(page, "path", "ig")
-    chosen.send_keys(Keys.ARROW_RIGHT)
+    block(page, "path").locator("input[value=ig]").press("ArrowRight")
     assert "Anchor: " in readout(page, "path")
-    anchors = block(page, "path").find_elements(By.CSS_SELECTOR, ".ul-anchors li")
-    assert len(anchors) == 30
-    assert len([a for a in anchors if a.get_attribute("aria-current") == "step"]) == 1
+    expect(block(page, "path").locator(".ul-anchors li")).to_have_count(30)
+    expect(block(page, "path").locator(".ul-anchors li[aria-current=step]")).to_have_count(1)
 
 
-def test_erased_words_are_struck_through(page: webdriver.Chrome):
-    slider = block(page, "erasure").find_element(By.CSS_SELECTOR, "input[type=range]")
-    slider.send_keys(Keys.END)
-    text = block(page, "erasure").find_element(By.CSS_SELECTOR, ".ul-words")
-    gone = text.find_elements(By.CSS_SELECTOR, "del")
-    assert len(gone) == int(slider.get_attribute("max"))
-    slider.send_keys(Keys.HOME)
-    assert not text.find_elements(By.CSS_SELECTOR, "del")
+def test_erased_words_are_struck_through(page: Page):
+    gone = block(page, "erasure").locator(".ul-words del")
+    slider(page, "erasure").press("End")
+    expect(gone).to_have_count(int(slider(page, "erasure").get_attribute("max") or 0))
+    slider(page, "erasure").press("Home")
+    expect(gone).to_have_count(0)
 
 
-def test_comparison_shows_chosen_methods(page: webdriver.Chrome):
-    lines = lambda: [e.text for e in block(page, "compare").find_elements(By.CSS_SELECTOR, ".ul-method-name strong")]  # noqa: E731
-    assert lines() == ["IG", "UDIG", "SIG"]
+def test_comparison_shows_chosen_methods(page: Page):
+    lines = block(page, "compare").locator(".ul-method-name strong")
+    expect(lines).to_have_text(["IG", "UDIG", "SIG"])
     click(page, "compare", "random")
-    assert lines()[-1] == "Random scores"
-    box = block(page, "compare").find_element(By.CSS_SELECTOR, "input[value=random]")
-    box.send_keys(Keys.SPACE)
-    assert lines() == ["IG", "UDIG", "SIG"]
-    sentences = block(page, "compare").find_element(By.CSS_SELECTOR, "select")
+    expect(lines.last).to_have_text("Random scores")
+    block(page, "compare").locator("input[value=random]").press("Space")
+    expect(lines).to_have_text(["IG", "UDIG", "SIG"])
     before = readout(page, "compare")
-    sentences.send_keys(Keys.ARROW_DOWN)
-    assert readout(page, "compare") != before
+    block(page, "compare").locator("select").first.press("ArrowDown")
+    expect(block(page, "compare").locator(".ul-readout")).not_to_have_text(before)
     announced(page, "compare", readout(page, "compare"))
 
 
-def test_play_walks_to_the_end(page: webdriver.Chrome):
-    slider = block(page, "path").find_element(By.CSS_SELECTOR, "input[type=range]")
-    slider.send_keys(Keys.END, *[Keys.ARROW_LEFT] * 2)
-    button = block(page, "path").find_element(By.CSS_SELECTOR, "button")
-    button.send_keys(Keys.ENTER)
-    WebDriverWait(page, 10).until(lambda _: slider.get_attribute("value") == "31")
-    WebDriverWait(page, 10).until(lambda _: button.text == "Play")
+def test_play_walks_to_the_end(page: Page):
+    for key in ("End", "ArrowLeft", "ArrowLeft"):
+        slider(page, "path").press(key)
+    button = block(page, "path").locator("button").first
+    button.press("Enter")
+    expect(slider(page, "path")).to_have_value("31")
+    expect(button).to_have_text("Play")
 
 
-def test_meter_adds_up_as_the_data_do(page: webdriver.Chrome, html: Path):
+def test_meter_adds_up_as_the_data_do(page: Page, html: Path):
     data = json.loads((html / "_static" / "explorers" / "data" / "meter.json").read_text(encoding="utf8"))
     case = data["cases"][0]
     goal = case["end"] - case["start"]
     click(page, "meter", "gauss_legendre")
-    slider = block(page, "meter").find_element(By.CSS_SELECTOR, "input[type=range]")
-    slider.send_keys(Keys.END)
+    slider(page, "meter").press("End")
     said = readout(page, "meter").replace("−", "-")
     assert f"F(x) - F(x′) is {goal:.2f}" in said
     assert abs(float(said.split("Δ = ")[1].split(",")[0])) < 0.01
@@ -208,11 +154,11 @@ def test_meter_adds_up_as_the_data_do(page: webdriver.Chrome, html: Path):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_text_is_readable_in_both_themes(page: webdriver.Chrome, name: str, theme: str):
+def test_text_is_readable_in_both_themes(page: Page, name: str, theme: str):
     """Words on full colour, chosen buttons, plain text: contrast of at least 4.5."""
-    page.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
-    found = page.execute_script(CONTRAST, block(page, name))
-    page.execute_script("document.documentElement.dataset.theme = 'light'")
+    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+    found = block(page, name).evaluate(f"(block) => {{{CONTRAST}}}")
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
     assert found
     assert not [f for f in found if f[0] < 4.5]
 
@@ -225,7 +171,7 @@ const linear = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) 
 const light = (c) => { const [r, g, b] = c.map(linear);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
 const found = [];
-for (const e of arguments[0].querySelectorAll("span, label, legend, bdi, small, p, output, button, select, li")) {
+for (const e of block.querySelectorAll("span, label, legend, bdi, small, p, output, button, select, li")) {
   if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || !e.offsetWidth) continue;
   if (e.matches(".ul-live")) continue;
   const chain = [];
@@ -240,46 +186,39 @@ return found;
 """
 
 
-def test_phone(browser: webdriver.Chrome, address: str):
-    visit(browser, f"{address}/{PAGE}", PHONE)
-    width = browser.execute_script("return Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
-    assert width <= PHONE["width"]
-    inside = (
-        "return [...document.querySelectorAll('.ul-explorer *')].filter(e => e.getBoundingClientRect().right > 390)"
-    )
-    assert [e.tag_name for e in browser.execute_script(inside)] == []
+def test_phone(chromium: Browser, address: str):
+    with context(chromium, address, PHONE) as profile:
+        page = profile.new_page()
+        page.goto(f"/{PAGE}")
+        states(page, ["live"] * 4)
+        assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") <= 390
+        inside = "[...document.querySelectorAll('.ul-explorer *')].filter(e => e.getBoundingClientRect().right > 390)"
+        assert page.evaluate(f"{inside}.map(e => e.tagName)") == []
 
 
-@pytest.fixture
-def incomplete(html: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a copy of the book, in a sub-folder, from which the data of one explorer are missing."""
+def test_table_stays_where_data_are_missing(chromium: Browser, html: Path, tmp_path: Path):
+    """In a copy of the book in a sub-folder, which lacks the data of one explorer."""
     copy = tmp_path / "some" / "folder"
-    pages = shutil.ignore_patterns("notebooks", "_sources", "mathjax")
-    shutil.copytree(html, copy, ignore=pages)
+    shutil.copytree(html, copy, ignore=shutil.ignore_patterns("notebooks", "_sources", "mathjax"))
     (copy / "_static" / "explorers" / "data" / "meter.json").unlink()
-    with served(tmp_path) as address:
-        yield f"{address}/some/folder"
+    with serve(tmp_path) as where, context(chromium, where, DESK) as profile:
+        page = profile.new_page()
+        page.goto(f"/some/folder/{PAGE}")
+        states(page, ["live", "static", "live", "live"])
+        kept = block(page, "meter").locator("table").first
+        expect(kept).to_be_visible()
+        expect(kept).to_contain_text("Gauss")
+        expect(block(page, "meter").locator(".ul-explorer")).to_have_count(0)
 
 
-def test_table_stays_where_data_are_missing(browser: webdriver.Chrome, incomplete: str):
-    browser.get(f"{incomplete}/{PAGE}")
-    state = "return [...document.querySelectorAll('[data-explorer]')].map(e => e.dataset.state)"
-    wanted = ["live", "static", "live", "live"]
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script(state) == wanted)
-    kept = browser.find_element(By.CSS_SELECTOR, "[data-explorer=meter] table")
-    assert kept.is_displayed()
-    assert "Gauss" in kept.text
-    assert not browser.find_elements(By.CSS_SELECTOR, "[data-explorer=meter] .ul-explorer")
-
-
-def test_page_opened_as_a_file_says_what_it_needs(browser: webdriver.Chrome, html: Path):
+def test_page_opened_as_a_file_says_what_it_needs(chromium: Browser, html: Path):
     """Browsers give scripts of such a page no other file."""
-    browser.get((html / PAGE).as_uri())
-    blocks = "[data-explorer][data-state=static]"
-    count = f"return document.querySelectorAll('{blocks}').length"
-    WebDriverWait(browser, 30).until(lambda b: b.execute_script(count) == len(EXPLORERS))
-    assert "python -m http.server" in browser.find_element(By.CSS_SELECTOR, f"{blocks} .ul-note").text
-    assert browser.find_element(By.CSS_SELECTOR, f"{blocks} table").is_displayed()
+    with context(chromium, "http://127.0.0.1", DESK) as profile:
+        page = profile.new_page()
+        page.goto((html / PAGE).as_uri())
+        states(page, ["static"] * 4)
+        assert "python -m http.server" in block(page, "path").locator(".ul-note").first.inner_text()
+        expect(block(page, "path").locator("table").first).to_be_visible()
 
 
 def test_scripts_come_only_to_pages_with_an_explorer(html: Path):
