@@ -28,3 +28,11 @@ addEventListener("afterprint", () => {
 document.addEventListener("DOMContentLoaded", () => {
   for (const entry of document.querySelectorAll(".citation-list > [role='doc-biblioentry']")) entry.setAttribute("role", "listitem");
 });
+
+// The theme's arrows that unfold a part of the table of contents have no text: they take their link's.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll(".bd-sidebar-primary .has-children > details > summary")) {
+    const link = arrow.closest(".has-children").querySelector("a");
+    arrow.setAttribute("aria-label", `Pages of ${link.textContent.trim()}`);
+  }
+});
