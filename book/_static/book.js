@@ -36,3 +36,8 @@ document.addEventListener("DOMContentLoaded", () => {
     arrow.setAttribute("aria-label", `Pages of ${link.textContent.trim()}`);
   }
 });
+
+// Sphinx breaks long signatures into a list of definitions that defines nothing: to a screen reader it is no list.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const part of document.querySelectorAll("dt.sig dl, dt.sig dl > dd")) part.setAttribute("role", "none");
+});
