@@ -38,7 +38,7 @@ fast: lint
 # Fast tests first; then the book, which executes every notebook; then its pages.
 test: fast
 	$(RUN)/python scripts/build_book.py
-	$(RUN)/python -m pytest tests/book
+	$(RUN)/python -m pytest tests/book -n auto --dist loadgroup
 
 # The peers come into an environment of their own, on top of the same pins.
 $(VENV)-bench/ready: requirements.lock benchmarks/requirements.txt

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = "no chromium on the PATH; install it with: apt-get install chromium (or Google Chrome)"
@@ -52,6 +52,7 @@ def serve(folder: Path) -> Iterator[str]:
 
 def launch(playwright: Playwright) -> Browser:
     """The system's own browser; Playwright never downloads one."""
+    expect.set_options(timeout=PATIENCE)
     return playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
 
 

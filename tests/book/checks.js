@@ -1,4 +1,5 @@
-// What the browser tests ask a page. Every answer but that of `ready` is a list of what is wrong, as text.
+// What the browser tests ask a page. `ready` and `reachable` are states to wait for; every other
+// answer is a list of what is wrong, as text.
 window.check = (() => {
   const label = (element) => {
     const kinds = typeof element.className === "string" ? element.className.trim().split(/\s+/).filter(Boolean) : [];
@@ -48,6 +49,12 @@ window.check = (() => {
       window.MathJax?.startup?.promise?.then(() => (typeset = true));
       return typeset;
     },
+
+    // The theme makes boxes that scroll reachable by keyboard, a moment after something has changed.
+    reachable: () =>
+      [...document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container")]
+        .filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)
+        .every((e) => e.tabIndex === 0),
 
     brokenImages: () =>
       [...document.images].filter((i) => i.loading !== "lazy" && !(i.complete && i.naturalWidth)).map((i) => i.src.slice(0, 200)),

@@ -35,10 +35,11 @@ def phone(chromium: Browser, address: str) -> Iterator[BrowserContext]:
 
 
 # One visit serves all checks of a page: tests that share a parameter of module scope run one after the other.
-# Those that change the page stand last.
+# Those that change the page stand last. Workers of pytest-xdist take all tests of a page (--dist loadgroup).
+VISITS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in PAGES]
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=VISITS)
 def on_desk(request: pytest.FixtureRequest, desk: BrowserContext, address: str) -> Iterator[tuple[Page, list[str]]]:
     page = desk.new_page()
     problems = watch(page, address)
@@ -47,7 +48,7 @@ def on_desk(request: pytest.FixtureRequest, desk: BrowserContext, address: str) 
     page.close()
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=VISITS)
 def on_phone(request: pytest.FixtureRequest, phone: BrowserContext) -> Iterator[Page]:
     page = phone.new_page()
     visit(page, request.param)
@@ -100,6 +101,7 @@ def test_paper_cuts_nothing(on_desk: tuple[Page, list[str]]):
 def test_no_serious_violation(on_desk: tuple[Page, list[str]]):
     page, _ = on_desk
     page.evaluate("check.thinOut()")
+    page.wait_for_function("check.reachable()")
     found = violations(page)
     turn(page, "dark")
     found += [f"dark: {line}" for line in violations(page, ["color-contrast", "link-in-text-block"])]
@@ -130,6 +132,7 @@ def test_phone_does_not_scroll_sideways(on_phone: Page):
 
 def test_phone_scrolls_boxes_by_keyboard(on_phone: Page):
     on_phone.evaluate("check.thinOut()")
+    on_phone.wait_for_function("check.reachable()")
     clean(violations(on_phone, ["scrollable-region-focusable"]))
 
 

@@ -13,6 +13,8 @@ from built import ROOT, config, entries, notebooks, soup
 COLAB = re.compile(r"https://colab\.research\.google\.com/github/([^\s)\"'<>]+)")
 WRITTEN = ("*.md", "*.cff", "*.toml", "*.yml", "book/*.md", "notebooks/**/*.ipynb", "udig_lab/**/*.py")
 
+pytestmark = pytest.mark.xdist_group("pages")  # every page is parsed once
+
 
 def repository() -> str:
     return config()["repository"]["url"].rstrip("/")

@@ -8,6 +8,8 @@ from built import ROOT, entries, notebooks, soup
 
 FILE_NAME = re.compile(r"^\S*/\S*$|\.(png|svg|jpe?g|gif)$")
 
+pytestmark = pytest.mark.xdist_group("pages")  # every page is parsed once
+
 
 @pytest.mark.parametrize("name", entries())
 def test_page_of_toc_is_there(html: Path, name: str):
