@@ -56,6 +56,7 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
     assert problems == []
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not CHROMIUM:
         terminalreporter.write_line(f"The pages were NOT tested in a browser: {MISSING}", yellow=True, bold=True)
