@@ -237,7 +237,8 @@ def meter(lab: Lab) -> Json:
 def slopes(model: TextModel, text: str, baseline: str, needed: dict[str, list[Tensor]]) -> Json:
     """Slopes dF / dt at the nodes, by the engine: the gradient at a point, times the whole way x - x'."""
     asked = torch.cat([nodes for lists in needed.values() for nodes in lists])
-    nodes, back = torch.unique(asked.mul(1e12).round().div(1e12), return_inverse=True)  # 1/2 is 2/4 and 3/6
+    same = asked.mul(1e12).round().div(1e12)  # 1/2 is 2/4 and 3/6
+    nodes, back = same.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     with left_as_found(model.model):
         encodings, _ = encodings_of(model, text, None, None, None)
         problem = pose(model, encodings, baseline=baseline, rules=CORRECTED)
@@ -246,7 +247,8 @@ def slopes(model: TextModel, text: str, baseline: str, needed: dict[str, list[Te
         integral = LineIntegral(start + nodes.to(way)[:, None, None] * way, way.expand(len(nodes), -1, -1))
         (parts,) = problem.integrate(lambda _: integral, "points")  # (K, L)
     slope = parts.double().sum(1)[back]
-    pieces = iter(torch.split(slope, [len(n) for lists in needed.values() for n in lists]))
+    sizes = [len(n) for lists in needed.values() for n in lists]
+    pieces = iter(slope.split(sizes))  # type: ignore[no-untyped-call]
     return {
         "text": text,
         "baseline": baseline,

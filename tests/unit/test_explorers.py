@@ -128,3 +128,26 @@ def test_table_counts_corners():
     table = made.path_table({"paths": dict.fromkeys(made.PATHS, one)}, "witty", "[MASK]")
     assert table["rows"][0] == ["IG", "b, a", "1 of 2", "50 %", "2", "1", "1"]
     assert {len(row) for row in table["rows"]} == {len(table["head"])}
+
+
+def test_files_are_written_once_and_whole(tmp_path, monkeypatch, capsys):
+    import explorers
+
+    calls = []
+
+    class Stub:
+        class Lab:
+            load = staticmethod(lambda: "the lab")
+
+        EXPLORERS = {"one": lambda lab: calls.append(lab) or {"text": "é"}}  # noqa: RUF012
+
+    monkeypatch.setitem(sys.modules, "explorer_data", Stub)
+    monkeypatch.setattr(sys, "argv", ["explorers.py", "--root", str(tmp_path)])
+    assert explorers.main() == 0
+    assert explorers.main() == 0
+    assert calls == ["the lab"]
+    assert "unchanged" in capsys.readouterr().out
+    assert (tmp_path / "_build" / "explorers" / "one.json").read_text(encoding="utf8") == '{"text":"é"}\n'
+    (tmp_path / "requirements.lock").write_text("torch==0\n")
+    assert explorers.main() == 0
+    assert len(calls) == 2
