@@ -30,7 +30,9 @@ HTML = Path("_build/html")
 KEY = Path("_build/html.key")
 LOG = Path("_build/sphinx.log")
 INCLUDED = ("CHANGELOG.md", "CONTRIBUTING.md")  # files of the root that pages of the book include
-EXPLORERS = Path("book/_static/explorers")  # their scripts; their data are computed into _build/explorers
+# Scripts that make data for pages with figures that move: where their own scripts lie, if this book has them.
+BESIDE = {"live.py": Path("book/_static/live"), "explorers.py": Path("book/_static/explorers")}
+MADE = {"_build/live/files": "book/_static/live/files", "_build/explorers": "book/_static/explorers/data"}
 
 
 class BookError(Exception):
@@ -75,9 +77,10 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
     if arguments.only:
         return
-    explorers(root, use_cache=not arguments.no_cache)
+    for script, folder in BESIDE.items():
+        beside(root, script, folder, use_cache=not arguments.no_cache)
     inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
-    inputs += ["requirements.lock", "scripts", "udig_lab", "_build/explorers", *INCLUDED]
+    inputs += ["requirements.lock", "scripts", "udig_lab", *MADE, *INCLUDED]
     key = digest(root, [root / path for path in inputs])
     key_file = root / KEY
     if (root / HTML / "index.html").is_file() and key_file.is_file() and key_file.read_text() == key:
@@ -134,18 +137,18 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def explorers(root: Path, use_cache: bool) -> None:
-    """Bring the data of the interactive figures up to date, if this book has any.
+def beside(root: Path, script: str, folder: Path, use_cache: bool) -> None:
+    """Bring up to date what the figures of `folder` show, if this book has any.
 
     In a process of its own, as notebooks are: torch and the models would stay in this one's memory.
     """
-    if not (root / EXPLORERS).is_dir():
+    if not (root / folder).is_dir():
         return
-    command = [sys.executable, str(Path(__file__).with_name("explorers.py")), "--root", str(root)]
+    command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
     command += [] if use_cache else ["--no-cache"]
     environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1"}
     if subprocess.run(command, env=environment, check=False).returncode:
-        raise BookError("the data of the explorers could not be computed; no book was built.")
+        raise BookError(f"{script} failed; no book was built.")
 
 
 def stage(root: Path, notebooks: list[str]) -> None:
@@ -157,10 +160,9 @@ def stage(root: Path, notebooks: list[str]) -> None:
         if (root / name).is_file():
             shutil.copy(root / name, target / name)
     shutil.copytree(root / "book", target / "book")
-    if (root / EXPLORERS).is_dir():
-        (target / EXPLORERS / "data").mkdir()
-        for file in (root / "_build" / "explorers").glob("*.json"):
-            shutil.copy(file, target / EXPLORERS / "data" / file.name)
+    for made, place in MADE.items():
+        if (root / made).is_dir() and (target / place).parent.is_dir():
+            shutil.copytree(root / made, target / place, ignore=shutil.ignore_patterns("key"))
     for name in notebooks:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / EXECUTED / name, target / name)

@@ -427,6 +427,31 @@ def _compare_table(sentence: Json) -> Json:
     }
 
 
+# --- Your own sentence --------------------------------------------------------------------------------------------
+
+LIVE = {"gradient_x_input": {}, "ig": {"n_steps": 32}, "udig": {"n_steps": 32}, "sig": {}}  # as the page begins
+LIVE_SENTENCES = 8
+
+
+def live(lab: Lab) -> Json:
+    """Sentences to begin with, and what the page would say about the first of them."""
+    sentences = [row["text"] for row in list(lab.rows.values())[:: max(1, len(lab.rows) // LIVE_SENTENCES)]]
+    found = {WAYS[way].title: ul.explain(lab.model, sentences[0], method=way, **LIVE[way]) for way in LIVE}
+    first = next(iter(found.values()))
+    rows = []
+    for i, token in enumerate(first.tokens):
+        if not first.special[i]:
+            rows.append([token, *(f"{a.scores[i]:+.2f}" for a in found.values())])
+    return {
+        "sentences": sentences[:LIVE_SENTENCES],
+        "table": {
+            "caption": f"Scores for “{first.target_name}” in one sentence, baseline [MASK]; the page computes yours.",
+            "head": ["Token", *found],
+            "rows": rows,
+        },
+    }
+
+
 # --- Numbers ------------------------------------------------------------------------------------------------------
 
 
@@ -435,4 +460,4 @@ def rounded(values: Iterable[float], digits: int = 4) -> list[float]:
     return [round(v, digits) + 0.0 for v in values]
 
 
-EXPLORERS = {"path": path, "meter": meter, "erasure": erasure, "compare": compare}
+EXPLORERS = {"path": path, "meter": meter, "erasure": erasure, "compare": compare, "live": live}

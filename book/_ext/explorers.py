@@ -24,9 +24,11 @@ TITLES = {
     "meter": "Integration meter",
     "erasure": "Erasure explorer",
     "compare": "Method comparison",
+    "live": "Your own sentence",
 }
 OPTIONS = ("sentence", "word", "baseline", "method", "methods", "rule", "steps", "step", "k")
 DATA = Path("book/_static/explorers/data")  # below the folder that Jupyter Book reads
+MANIFEST = Path("book/_static/live/files/manifest.json")  # what the live page loads, or why it can not
 
 
 class Explorer(SphinxDirective):
@@ -42,6 +44,15 @@ class Explorer(SphinxDirective):
         if name not in TITLES:
             raise self.error(f"no explorer {name!r}; choose one of {', '.join(TITLES)}")
         given = {"explorer": name, "title": TITLES[name], **self.options}
+        if name == "live":
+            manifest = self.manifest()
+            if "missing" in manifest:
+                text = f"This copy of the book was built without the live model: {manifest['missing']}."
+                return [
+                    nodes.admonition("", nodes.title("", "Not in this copy"), nodes.paragraph("", text)),
+                    self.table(name),
+                ]
+            given["bytes"] = str(manifest["bytes"])
         attributes = " ".join(f'data-{key}="{escape(value)}"' for key, value in given.items())
         inside: list[nodes.Node] = []
         if self.content:
@@ -55,6 +66,15 @@ class Explorer(SphinxDirective):
             *inside,
             nodes.raw("", "</div>", format="html"),
         ]
+
+    def manifest(self) -> dict[str, Any]:
+        """What `scripts/live.py` says of its files."""
+        file = Path(self.env.srcdir) / MANIFEST
+        self.env.note_dependency(str(file))
+        try:
+            return dict(json.loads(file.read_text(encoding="utf8")))
+        except (OSError, ValueError) as error:
+            raise self.error(f"{file.name} cannot be read ({error}); run scripts/live.py") from error
 
     def table(self, name: str) -> nodes.Node:
         """The table of the explorer's data file."""
