@@ -43,17 +43,6 @@ class Explorer(SphinxDirective):
         name = self.arguments[0]
         if name not in TITLES:
             raise self.error(f"no explorer {name!r}; choose one of {', '.join(TITLES)}")
-        given = {"explorer": name, "title": TITLES[name], **self.options}
-        if name == "live":
-            manifest = self.manifest()
-            if "missing" in manifest:
-                text = f"This copy of the book was built without the live model: {manifest['missing']}."
-                return [
-                    nodes.admonition("", nodes.title("", "Not in this copy"), nodes.paragraph("", text)),
-                    self.table(name),
-                ]
-            given["bytes"] = str(manifest["bytes"])
-        attributes = " ".join(f'data-{key}="{escape(value)}"' for key, value in given.items())
         inside: list[nodes.Node] = []
         if self.content:
             holder = nodes.container()
@@ -61,6 +50,15 @@ class Explorer(SphinxDirective):
             inside = holder.children
         else:
             inside = [self.table(name)]
+        given = {"explorer": name, "title": TITLES[name], **self.options}
+        if name == "live":
+            manifest = self.manifest()
+            if "missing" in manifest:
+                text = f"This copy of the book was built without the live model: {manifest['missing']}."
+                note = nodes.admonition("", nodes.title("", "Not in this copy"), nodes.paragraph("", text))
+                return [note, *inside]
+            given["bytes"] = str(manifest["bytes"])
+        attributes = " ".join(f'data-{key}="{escape(value)}"' for key, value in given.items())
         return [
             nodes.raw("", f"<div {attributes}>", format="html"),
             *inside,

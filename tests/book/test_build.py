@@ -1,6 +1,7 @@
 """The build itself, on a small book of its own: caching, failures, and what is published."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,9 +40,9 @@ def write(root: Path, *sources: str) -> None:
     nbformat.write(notebook, root / "notebooks" / "one.ipynb")
 
 
-def build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def build(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "build_book.py"), "--root", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 @pytest.fixture
@@ -222,3 +223,20 @@ def test_cells_after_a_proof_keep_their_numbers(book: Path):
     done = build(book, "--only", "notebooks/one.ipynb")
     assert done.returncode == 1
     assert "notebooks/one.ipynb, cell 6 (print('y is', y)):\n    ZeroDivisionError" in done.stdout
+
+
+def test_book_without_the_packages_of_the_live_page_says_so(book: Path):
+    """No npm, and no registry for pip: the page keeps its static content and tells the reason."""
+    shutil.copytree(ROOT / "book" / "_ext", book / "book" / "_ext")
+    shutil.copytree(ROOT / "book" / "_static" / "live", book / "book" / "_static" / "live")
+    shutil.copytree(ROOT / "scripts" / "live", book / "scripts" / "live")
+    with (book / "_config.yml").open("a") as config:
+        config.write("sphinx: {local_extensions: {explorers: book/_ext}}\n")
+    (book / "book" / "index.md").write_text("# A small book\n\n```{explorer} live\nWithout scripts.\n```\n")
+    done = build(book, PATH=str(book), PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WITHOUT its packages" in done.stdout
+    text = (book / "_build" / "html" / "book" / "index.html").read_text(encoding="utf8")
+    assert "built without the live model: pip could not fetch them" in text
+    assert "Without scripts." in text
+    assert "data-explorer" not in text
