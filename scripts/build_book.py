@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
     if arguments.only:
         return
-    for script, folder in BESIDE.items():
-        beside(root, script, folder, use_cache=not arguments.no_cache)
+    with ThreadPoolExecutor() as pool:  # each works in a process of its own
+        list(pool.map(lambda script: beside(root, script, not arguments.no_cache), BESIDE))
     inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
     inputs += ["requirements.lock", "scripts", "udig_lab", *MADE, *INCLUDED]
     key = digest(root, [root / path for path in inputs])
@@ -137,12 +138,12 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def beside(root: Path, script: str, folder: Path, use_cache: bool) -> None:
-    """Bring up to date what the figures of `folder` show, if this book has any.
+def beside(root: Path, script: str, use_cache: bool) -> None:
+    """Bring up to date what a script of ``BESIDE`` makes, if this book has figures for it.
 
     In a process of its own, as notebooks are: torch and the models would stay in this one's memory.
     """
-    if not (root / folder).is_dir():
+    if not (root / BESIDE[script]).is_dir():
         return
     command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
     command += [] if use_cache else ["--no-cache"]

@@ -33,9 +33,9 @@ export function udigAnchors(vocabulary, id, baseline, baselineId, { nSteps, nNei
 function greedyCost(candidate, current, baseline, m) {
   let cost = 0;
   for (let d = 0; d < candidate.length; d++) {
-    const [low, high] = current[d] < baseline[d] ? [current[d], baseline[d]] : [baseline[d], current[d]];
-    if (candidate[d] >= low && candidate[d] <= high) continue;
-    const change = candidate[d] - (current[d] - (current[d] - baseline[d]) / m);
+    const [x, here, end] = [candidate[d], current[d], baseline[d]];
+    if ((x >= here && x <= end) || (x <= here && x >= end)) continue;
+    const change = x - (here - (here - end) / m);
     cost += change * change;
   }
   return cost;

@@ -1,6 +1,8 @@
 // The methods of the page: the counterpart of udig_lab/methods. Each turns a problem into points with weights, for the
 // engine to follow, or, like SIG, into points at which F alone is needed.
 //
+// UDIG looks for its anchors first, which takes a while; `pause` lets the page breathe, as in the engine.
+//
 // A problem is { vocabulary, ids, moving, explicand, baseline, baselineRow, baselineId, nSteps }: token ids; which of
 // them move; x and x', L * D numbers each; the row that moving tokens are moved to, and its number if it has one.
 import { udigAnchors, vertices } from "./anchors.js";
@@ -17,17 +19,18 @@ export function ig({ explicand, baseline, nSteps }) {
 }
 
 /** Uniform Discretized IG with the package's defaults but for the number of anchors. */
-export function udig(problem) {
+export async function udig(problem, pause) {
   const { vocabulary, ids, moving, explicand, baselineRow, baselineId, nSteps } = problem;
   const { width } = vocabulary;
   const atBaseline = vocabulary.distances(baselineRow);
   const search = { nSteps, nNeighbors: 50, atBaseline };
-  const known = new Map(); // a word's path depends on nothing but the word
-  const anchors = ids.map((id, i) => {
-    if (!moving[i]) return null;
-    if (!known.has(id)) known.set(id, udigAnchors(vocabulary, id, baselineRow, baselineId, search));
-    return known.get(id);
-  });
+  const words = [...new Set(ids.filter((_, i) => moving[i]))]; // a word's path depends on nothing but the word
+  const found = new Map();
+  for (const id of words) {
+    await pause(found.size, words.length, "Finding anchors");
+    found.set(id, udigAnchors(vocabulary, id, baselineRow, baselineId, search));
+  }
+  const anchors = ids.map((id, i) => (moving[i] ? found.get(id) : null));
   const corners = Array.from({ length: 2 * (nSteps + 1) + 1 }, () => explicand.slice()); // special tokens stand still
   anchors.forEach((rows, i) => {
     if (rows) vertices(vocabulary, rows, baselineRow, 1).forEach((row, k) => corners[k].set(row, i * width));

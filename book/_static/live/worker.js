@@ -37,10 +37,10 @@ function ready(tell) {
 
 /** Between two passes: let messages in, stop if a newer question has come, say how far this one is. */
 function pauses(id, ask, tell) {
-  return async (done, of) => {
+  return async (done, of, what = "Computing") => {
     await new Promise((resolve) => setTimeout(resolve));
     if (ask === "explain" && id !== latest) throw "superseded";
-    tell({ what: "Computing", share: done / of });
+    tell({ what, share: done / of });
   };
 }
 
@@ -71,7 +71,7 @@ async function explain(model, { text, method, baseline: name, nSteps }, pause) {
   const problem = { vocabulary, ids, moving, explicand, baseline, baselineRow, baselineId, nSteps };
   const ends = await values(model, [explicand, baseline], ids.length, pause);
   const target = ends[0].indexOf(Math.max(...ends[0]));
-  const found = METHODS[method](problem);
+  const found = await METHODS[method](problem, pause);
   let scores;
   if (found.weights) scores = await integrate(model, found, ids.length, target, pause);
   else {
