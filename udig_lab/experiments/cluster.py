@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,13 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Any, A
             "recorded runs need Dask, which is not installed; run: pip install 'udig-lab[run]', or pass workers=0"
         ) from error
     if scheduler is not None:
-        try:
+        client = None
+        with suppress(OSError, ValueError):
             client = distributed.Client(scheduler, timeout=_PATIENCE)
-        except (OSError, ValueError) as error:
-            raise OSError(f"no Dask scheduler answers at {scheduler!r}; start one with: dask scheduler") from error
+        if client is None:
+            # Half a client takes a lock of Dask when it is collected: now is safe, inside Dask it would wait for ever.
+            gc.collect()
+            raise OSError(f"no Dask scheduler answers at {scheduler!r}; start one with: dask scheduler")
         with client:
             try:
                 client.wait_for_workers(1, timeout=_PATIENCE)
