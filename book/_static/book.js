@@ -41,3 +41,42 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("DOMContentLoaded", () => {
   for (const part of document.querySelectorAll("dt.sig dl, dt.sig dl > dd")) part.setAttribute("role", "none");
 });
+
+// A formula that is wider than the text is set smaller until it fits, down to 70 %; what is wider still scrolls.
+{
+  const plain = new WeakMap();
+  const fit = () => {
+    const formulas = [...document.querySelectorAll(".bd-article div.math mjx-container[display='true']")];
+    for (const formula of formulas) {
+      if (!plain.has(formula)) plain.set(formula, formula.style.fontSize || "100%");
+      formula.style.fontSize = plain.get(formula);
+    }
+    const shares = formulas.map((formula) => {
+      const frame = formula.closest("div.math");
+      return frame.clientWidth / Math.max(frame.scrollWidth, formula.scrollWidth, 1);
+    });
+    formulas.forEach((formula, at) => {
+      const share = Math.max(0.7, shares[at] - 0.005);
+      if (0 < shares[at] && shares[at] < 1) formula.style.fontSize = `calc(${share} * ${plain.get(formula)})`;
+    });
+  };
+  addEventListener("load", () => window.MathJax?.startup?.promise?.then(fit));
+  addEventListener("resize", fit);
+  document.addEventListener("toggle", fit, true); // formulas in a fold have a width once it is open
+}
+
+// Names of code in a table may break behind a dot or an underscore.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const name of document.querySelectorAll(".bd-article .pst-scrollable-table-container td code .pre")) {
+    const parts = name.textContent.split(/(?<=[._])/);
+    if (parts.length > 1) name.replaceChildren(...parts.flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part])));
+  }
+});
+
+// How many inches wide a figure was drawn: book.css keeps wide ones legible on a phone.
+addEventListener("load", () => {
+  for (const image of document.querySelectorAll(".bd-article .ul-figure img")) {
+    const inches = image.naturalWidth / 110;
+    if (inches > 7.5) image.style.setProperty("--ul-inches", inches.toFixed(1));
+  }
+});
