@@ -73,13 +73,16 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
     if arguments.only:
         notebooks = [as_name(root, path) for path in arguments.only]
     jobs = plan(root, notebooks, parameters(arguments))
-    failures = run(jobs, arguments.workers, use_cache=not arguments.no_cache)
+    use_cache = not arguments.no_cache
+    with ThreadPoolExecutor() as pool:  # scripts and notebooks work in processes of their own
+        scripts = [] if arguments.only else [pool.submit(beside, root, script, use_cache) for script in BESIDE]
+        failures = run(jobs, arguments.workers, use_cache=use_cache)
     if failures:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
+    for script in scripts:
+        script.result()
     if arguments.only:
         return
-    with ThreadPoolExecutor() as pool:  # each works in a process of its own
-        list(pool.map(lambda script: beside(root, script, not arguments.no_cache), BESIDE))
     inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
     inputs += ["requirements.lock", "scripts", "udig_lab", *MADE, *INCLUDED]
     key = digest(root, [root / path for path in inputs])
@@ -141,13 +144,14 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
 def beside(root: Path, script: str, use_cache: bool) -> None:
     """Bring up to date what a script of ``BESIDE`` makes, if this book has figures for it.
 
-    In a process of its own, as notebooks are: torch and the models would stay in this one's memory.
+    In a process of its own, as notebooks are: torch and the models would stay in this one's memory. On one core:
+    the notebooks have the others.
     """
     if not (root / BESIDE[script]).is_dir():
         return
     command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
     command += [] if use_cache else ["--no-cache"]
-    environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1"}
+    environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if subprocess.run(command, env=environment, check=False).returncode:
         raise BookError(f"{script} failed; no book was built.")
 
