@@ -17,6 +17,8 @@ from torch import Tensor
 import udig_lab as ul
 from udig_lab.textmodel import TextModel
 
+pytestmark = pytest.mark.xdist_group("live-model")  # one graph, run through once
+
 N = 200
 Run = tuple[Tensor, Tensor]  # logits (C,), gradient (L, D)
 
