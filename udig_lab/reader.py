@@ -201,9 +201,9 @@ def _replaced_output(layer: nn.Module | None, embeddings: Tensor) -> Iterator[No
 def _published_block(model: nn.Module) -> Callable[[Tensor, Tensor | None], Tensor] | None:
     """The first of the two times that the published code applies the embedding block; None where it was the only one.
 
-    That is DistilBERT: its published runs used versions of transformers (4.5, 4.26) that left ``inputs_embeds`` as
-    they were. Positions are counted from 0, for RoBERTa too, whose own first one is 2; and the second kind of tokens
-    begins with the [SEP] before the context.
+    That is DistilBERT: the codes of DIG and UDIG pin versions of transformers (4.5, 4.26) that left its
+    ``inputs_embeds`` as they were; SIG's pins none, so of its runs this is not known. Positions are counted from 0,
+    for RoBERTa too, whose own first one is 2; and the second kind of tokens begins with the [SEP] before the context.
     """
     block: Any = getattr(getattr(model, "base_model", None), "embeddings", None)
     if not isinstance(block, nn.Module):
