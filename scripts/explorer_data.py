@@ -255,7 +255,7 @@ def slopes(model: TextModel, text: str, baseline: str, needed: dict[str, list[Te
             (parts,) = problem.integrate(lambda _: integral, "points")  # (K, L)
             return parts.double().sum(1).numpy()
 
-        series = Chebyshev.interpolate(slope, DEGREE, domain=[0, 1])  # type: ignore[no-untyped-call]
+        series = Chebyshev.interpolate(slope, DEGREE, domain=[0, 1])
     assert abs(series.coef[-8:]).max() < 1e-4, "the slope of F has more detail than the series shows"
     asked = torch.cat([nodes for lists in needed.values() for nodes in lists])
     values = torch.as_tensor(series(asked.numpy()))
