@@ -73,6 +73,17 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 
+// An interval stays whole, with its star; the mean before it may have a line of its own. So does "20 %".
+document.addEventListener("DOMContentLoaded", () => {
+  for (const cell of document.querySelectorAll(".bd-article .cell_output :is(th, td)")) {
+    if (cell.children.length) continue;
+    const whole = cell.textContent
+      .replace(/\[[-+\d.]+, [-+\d.]+\]( \*)?/g, (interval) => interval.replaceAll(" ", "\u00a0"))
+      .replace(/(\d) %/g, "$1\u00a0%");
+    if (whole !== cell.textContent) cell.textContent = whole;
+  }
+});
+
 // How many inches wide a figure was drawn: book.css keeps wide ones legible on a phone.
 addEventListener("load", () => {
   for (const image of document.querySelectorAll(".bd-article .ul-figure img")) {
