@@ -109,7 +109,7 @@ def _plane(model: TextModel, traces: dict[str, Trace], token: int, baseline: str
     points = {way: trace.integral.points[:, token] for way, trace in traces.items()}  # (m + 2, D) each
     rows = {way: _anchor_rows(model, trace, token, baseline) for way, trace in traces.items()}
     near = vocabulary.nearest(ends, 10)  # (2, 10), the ends themselves among them
-    own = _rows_of(ends, table)
+    own = set(near[:, 0].tolist())
     around = list(dict.fromkeys(r for r in near.flatten().tolist() if r not in own))
     drawn = torch.cat([ends, table[around], *points.values(), *(table[r] for r in rows.values() if r)])
     centre = drawn.mean(0)
@@ -173,10 +173,6 @@ def _anchor_rows(model: TextModel, trace: Trace, token: int, baseline: str) -> l
     return [int(row) for row in model.tokenizer.convert_tokens_to_ids(inner)]  # type: ignore[union-attr]
 
 
-def _rows_of(ends: Tensor, table: Tensor) -> set[int]:
-    return {int((table - end).norm(dim=1).argmin()) for end in ends}
-
-
 def path_table(plane: Json, word: str, start: str) -> Json:
     """Each method in a row: its first anchors, its longest piece, and which rows its corners are nearest to."""
     rows = []
@@ -206,7 +202,7 @@ def path_table(plane: Json, word: str, start: str) -> Json:
 
 METER = ("a gorgeous , witty , seductive movie .", "the acting is wooden but the ending moved me", "sst2-070")
 STEPS = 64
-DEGREE = 160  # 128 leave an error of a float32 gradient, 64 do not
+DEGREE = 160  # 127 is already as exact as a float32 gradient; 63 is not
 RULES = ("left", "right", "midpoint", "trapezoid", "gauss_legendre")
 
 
