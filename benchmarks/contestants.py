@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from udig_lab.baseline import as_baseline
-from udig_lab.inputs import Encoding, encode
-from udig_lab.textmodel import TextModel, left_as_found
+from udig_lab.model.baseline import as_baseline
+from udig_lab.model.inputs import Encoding, encode
+from udig_lab.model.textmodel import TextModel, left_as_found
 
 
 class Texts:

@@ -28,9 +28,9 @@ from timing import ratio, side_by_side
 from transformers import BertConfig, BertForSequenceClassification
 
 import udig_lab as ul
-from udig_lab.anchors import STRATEGIES, AnchorSearch
-from udig_lab.textmodel import TextModel
-from udig_lab.walk import DigSearch
+from udig_lab.methods.anchors import STRATEGIES, AnchorSearch
+from udig_lab.methods.walk import DigSearch
+from udig_lab.model.textmodel import TextModel
 
 HERE = Path(__file__).parent
 BUDGETS = (1024, 2048)

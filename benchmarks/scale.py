@@ -23,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification
 import udig_lab as ul
 from udig_lab.experiments import Cell, run
 from udig_lab.methods import METHODS
-from udig_lab.textmodel import TextModel
+from udig_lab.model.textmodel import TextModel
 
 HERE = Path(__file__).parent
 LENGTHS = (16, 32, 64, 128, 256)  # tokens, special ones included

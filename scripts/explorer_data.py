@@ -12,14 +12,14 @@ from torch import Tensor
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
-from udig_lab.bounds import oracle
-from udig_lab.erasure import Goal, chosen_tokens, erase, log_probabilities, replacement_row, units
 from udig_lab.explainer import Trace
+from udig_lab.faithfulness.bounds import oracle
+from udig_lab.faithfulness.erasure import Goal, chosen_tokens, erase, log_probabilities, replacement_row, units
+from udig_lab.model.protocol import CORRECTED
+from udig_lab.model.textmodel import TextModel, left_as_found
 from udig_lab.paths import LineIntegral
 from udig_lab.posing import encodings_of, pose
-from udig_lab.protocol import CORRECTED
 from udig_lab.quadrature import segment_rule
-from udig_lab.textmodel import TextModel, left_as_found
 
 Json = dict[str, Any]
 BASELINES = ("mask", "pad")

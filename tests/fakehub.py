@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from udig_lab.data import examples
-from udig_lab.models import PAPER_CHECKPOINTS
+from udig_lab.model.load import PAPER_CHECKPOINTS
 
 TEXTS = ["a gorgeous , witty , seductive movie .", "it never finds its feet", "Bad ."]
 PAIRS = [

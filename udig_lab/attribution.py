@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from udig_lab.heatmap import shades, to_html
-from udig_lab.inputs import Encoding
+from udig_lab.methods.trees import Group
+from udig_lab.model.inputs import Encoding
 from udig_lab.picture import Picture, show
-from udig_lab.trees import Group
 
 
 @dataclass(frozen=True)

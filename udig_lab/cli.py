@@ -13,15 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from udig_lab.anchors import STRATEGIES
 from udig_lab.experiments import grid, results_folder, run
+from udig_lab.experiments.ledger import ledger
 from udig_lab.explainer import explain
 from udig_lab.heatmap import to_terminal
-from udig_lab.ledger import ledger
 from udig_lab.methods import METHODS
-from udig_lab.models import DATASETS, PROFILES, load
-from udig_lab.protocol import PROTOCOLS
-from udig_lab.reader import PRECISIONS
+from udig_lab.methods.anchors import STRATEGIES
+from udig_lab.model.load import DATASETS, PROFILES, load
+from udig_lab.model.protocol import PROTOCOLS
+from udig_lab.model.reader import PRECISIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

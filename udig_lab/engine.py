@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from udig_lab.batching import Budget, mask_of
+from udig_lab.model.batching import Budget, mask_of
 from udig_lab.paths import Integral
 
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,)

@@ -10,18 +10,18 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from udig_lab.anchors import allowed_rows
 from udig_lab.attribution import Attribution, text_fields
-from udig_lab.inputs import Text
 from udig_lab.methods import Paths, Solution
 from udig_lab.methods import method as method_named
+from udig_lab.methods.anchors import allowed_rows
+from udig_lab.model.inputs import Text
+from udig_lab.model.protocol import Protocol
+from udig_lab.model.protocol import protocol as as_protocol
+from udig_lab.model.textmodel import as_text_model, left_as_found
+from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import Integral
 from udig_lab.posing import encodings_of, pose
 from udig_lab.problem import Problem
-from udig_lab.protocol import Protocol
-from udig_lab.protocol import protocol as as_protocol
-from udig_lab.textmodel import as_text_model, left_as_found
-from udig_lab.vocabulary import Vocabulary
 
 
 @overload

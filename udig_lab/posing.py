@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.baseline import as_baseline
-from udig_lab.batching import Budget
-from udig_lab.inputs import Encoding, continued, encode, encode_ids
+from udig_lab.model.baseline import as_baseline
+from udig_lab.model.batching import Budget
+from udig_lab.model.inputs import Encoding, continued, encode, encode_ids
+from udig_lab.model.protocol import Protocol
+from udig_lab.model.reader import Reader, read
+from udig_lab.model.target import continuations, resolve
+from udig_lab.model.textmodel import TextModel
 from udig_lab.problem import Problem
-from udig_lab.protocol import Protocol
-from udig_lab.reader import Reader, read
-from udig_lab.target import continuations, resolve
-from udig_lab.textmodel import TextModel
 
 _LONG = 16  # texts from which on a terminal is shown a bar
 

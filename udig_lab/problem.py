@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from udig_lab.baseline import Baseline
-from udig_lab.batching import Budget
 from udig_lab.engine import integrate
-from udig_lab.inputs import Encoding
+from udig_lab.model.baseline import Baseline
+from udig_lab.model.batching import Budget
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.reader import Reader, read
+from udig_lab.model.target import Target
+from udig_lab.model.textmodel import TextModel
 from udig_lab.paths import Integral
-from udig_lab.reader import Reader, read
-from udig_lab.target import Target
-from udig_lab.textmodel import TextModel
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from test_browser import violations
 
 import udig_lab as ul
-from udig_lab.textmodel import TextModel
+from udig_lab.model.textmodel import TextModel
 
 PAGE = "book/live.html"
 SPEEDS = ROOT / "_build" / "live-speeds.json"

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 import udig_lab as ul
-from udig_lab.textmodel import TextModel
+from udig_lab.model.textmodel import TextModel
 
 pytestmark = pytest.mark.xdist_group("live-model")  # one graph, run through once
 

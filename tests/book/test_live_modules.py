@@ -8,10 +8,10 @@ import torch
 from browser import CHROMIUM, DESK, MISSING, context
 from playwright.sync_api import Browser, Page
 
-from udig_lab.anchors import udig_anchors
+from udig_lab.methods.anchors import udig_anchors
+from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import monotone, polyline, straight, upscale
 from udig_lab.quadrature import segment_rule
-from udig_lab.vocabulary import Vocabulary
 
 pytestmark = [pytest.mark.skipif(not CHROMIUM, reason=MISSING), pytest.mark.xdist_group("live-modules")]
 

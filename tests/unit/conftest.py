@@ -15,7 +15,7 @@ from transformers import (
 )
 
 import udig_lab as ul
-from udig_lab.vocabulary import Vocabulary
+from udig_lab.model.vocabulary import Vocabulary
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SENTENCE = "a gorgeous , witty , seductive movie ."

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
 import udig_lab as ul
-from udig_lab.models import ASSETS
+from udig_lab.model.load import ASSETS
 
 CHECKPOINTS = {
     "lab-sentiment": (AutoModelForSequenceClassification, "MiniLM"),

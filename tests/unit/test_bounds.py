@@ -8,9 +8,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 import udig_lab as ul
-from udig_lab.bounds import METRICS, oracle
-from udig_lab.erasure import how_many, units
-from udig_lab.protocol import PROTOCOLS
+from udig_lab.faithfulness.bounds import METRICS, oracle
+from udig_lab.faithfulness.erasure import how_many, units
+from udig_lab.model.protocol import PROTOCOLS
 
 SHORT = ["a quiet , moving film", "unputdownable nonsense", "dull"]
 ALL = 10**6  # a width that no search of these texts reaches

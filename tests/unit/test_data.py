@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 import udig_lab as ul
-from udig_lab.models import DATASETS
+from udig_lab.model.load import DATASETS
 
 ANSWERS = {"answers": [["a"]], "answer_starts": [[0]]}
 

@@ -9,15 +9,17 @@ import pytest
 import udig_lab
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(udig_lab.__path__, "udig_lab.") if not m.ispkg)
-MODULES += ["udig_lab", "udig_lab.experiments", "udig_lab.methods"]
+MODULES += ["udig_lab", *(m.name for m in pkgutil.iter_modules(udig_lab.__path__, "udig_lab.") if m.ispkg)]
 # What a reader meets first has an example.
 SHOWN = (
-    *("models.load", "explainer.explain", "explainer.Trace", "attribution.Attribution", "plots.compare"),
+    *("model.load.load", "explainer.explain", "explainer.Trace", "attribution.Attribution", "plots.compare"),
     *("methods.method", "paths.straight", "paths.polyline", "paths.segments", "paths.monotone", "paths.upscale"),
-    *("quadrature.segment_rule", "quadrature.polyline_rule", "engine.integrate", "vocabulary.Vocabulary"),
-    *("metrics.evaluate", "metrics.comprehensiveness", "bounds.oracle", "wae.word_approximation_error"),
-    *("sanity.rank_correlation", "statistics.interval", "statistics.paired", "tables.summary", "tables.against"),
-    *("experiments.cell.grid", "data.examples", "trees.spans", "exercises.attempt", "ledger.published", "cli.main"),
+    *("quadrature.segment_rule", "quadrature.polyline_rule", "engine.integrate", "model.vocabulary.Vocabulary"),
+    *(f"faithfulness.{name}" for name in ("metrics.evaluate", "metrics.comprehensiveness", "bounds.oracle")),
+    *(f"faithfulness.{name}" for name in ("wae.word_approximation_error", "sanity.rank_correlation")),
+    *(f"faithfulness.statistics.{name}" for name in ("interval", "paired")),
+    *(f"experiments.{name}" for name in ("tables.summary", "tables.against", "cell.grid", "ledger.published")),
+    *("data.examples", "methods.trees.spans", "exercises.attempt", "cli.main"),
 )
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udig_lab.batching import Budget
 from udig_lab.engine import contributions
+from udig_lab.model.batching import Budget
 from udig_lab.paths import LineIntegral, polyline, straight
 
 WIDTH = 4

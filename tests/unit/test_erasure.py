@@ -9,7 +9,7 @@ from conftest import word_tokenizer
 from transformers import BertConfig, BertForSequenceClassification
 
 import udig_lab as ul
-from udig_lab.protocol import AS_PUBLISHED, CORRECTED, ERASER, Protocol
+from udig_lab.model.protocol import AS_PUBLISHED, CORRECTED, ERASER, Protocol
 
 # Words of several pieces, a long text, and one whose share rounds differently under every protocol.
 TEXTS = [

@@ -8,6 +8,7 @@ import pytest
 import udig_lab as ul
 from udig_lab.cli import main
 from udig_lab.experiments import Cell, attributions, cards, grid, recorded, results_folder, run, work
+from udig_lab.model.load import DATASETS, PROFILES
 
 FEW = {"profile": "mini", "limit": 5}
 QUICK = {"n_steps": 6}
@@ -142,8 +143,8 @@ def test_settings_that_are_no_numbers_find_their_rows_again(tmp_path):
 
 def test_records_of_this_clone_can_be_read():
     folder = results_folder()
-    for dataset in ul.models.DATASETS:
-        for profile in ul.models.PROFILES:
+    for dataset in DATASETS:
+        for profile in PROFILES:
             if list((folder / dataset / profile).glob("*.json")):
                 assert len(recorded(dataset, profile=profile))
 

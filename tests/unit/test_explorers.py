@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import udig_lab as ul
-from udig_lab.bounds import oracle
+from udig_lab.faithfulness.bounds import oracle
 from udig_lab.quadrature import segment_rule
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))

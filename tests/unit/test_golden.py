@@ -7,10 +7,10 @@ import torch
 from conftest import GOLDEN
 
 import udig_lab as ul
-from udig_lab.anchors import udig_anchors
 from udig_lab.attribution import Attribution
+from udig_lab.methods.anchors import udig_anchors
+from udig_lab.methods.walk import DigSearch
 from udig_lab.paths import monotone, upscale
-from udig_lab.walk import DigSearch
 
 DIG_CASES, UDIG_CASES = range(16), range(16, 32)
 SPECIAL = [0, 1, 2, 3]

@@ -4,43 +4,57 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "udig_lab"
 
 
 def drawn():
-    """Modules in the order of the picture."""
+    """Modules in the order of the picture; a folder stands below the files in it, as its ``__init__`` does."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
-    picture = text[text.index("udig_lab/ ") : text.index("assets/")]
-    return re.findall(r"([a-z]+)(?:\.py|/ )", picture.split("\n", 1)[1])
+    picture = text[text.index("udig_lab/ ") : text.index("assets/")].split("\n", 1)[1]
+    order, wing = [], None
+    for indent, name, ending in re.findall(r"^( +)([a-z_]+)(\.py|/) ", picture, flags=re.MULTILINE):
+        if wing is not None and len(indent) == 2:
+            order.append(wing)
+            wing = None
+        if ending == "/":
+            wing = name
+        else:
+            order.append(f"{wing}.{name}" if wing else name)
+    return [*order, *([wing] if wing else [])]
 
 
-def module(path):
-    """The room a file belongs to: its own name, or its folder's."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+ORDER = drawn()
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
 
 
 def imported(path):
+    """Modules of the package that a file imports, those inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        names = []
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("udig_lab"):
-            parts = node.module.split(".")
-            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("udig_lab.") in FILES else node.module for name in inside]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("udig_lab")]
+        yield from (name.removeprefix("udig_lab.") for name in names)
 
 
 def test_the_picture_shows_every_file():
-    rooms = {module(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "assets"}
-    assert rooms == set(drawn())
+    assert sorted(ORDER) == sorted(FILES)
 
 
-def test_imports_point_one_way():
-    order = {name: number for number, name in enumerate(drawn())}
-    for path in PACKAGE.rglob("*.py"):
-        here = module(path)
-        if here == "__init__":
-            continue
-        for other in imported(path):
-            assert other == here or order[other] < order[here], f"{path.name} imports {other}, which stands below it"
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_point_one_way(name):
+    for other in imported(FILES[name]):
+        assert other in ORDER, f"{name} imports {other}, which is not in the picture"
+        assert ORDER.index(other) < ORDER.index(name), f"{name} imports {other}, which stands below it"
 
 
 def test_files_stay_short():

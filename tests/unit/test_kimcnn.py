@@ -5,8 +5,8 @@ import torch
 from conftest import QUICK
 
 import udig_lab as ul
-from udig_lab.kimcnn import KimCNN, KimCNNConfig
-from udig_lab.textmodel import left_as_found
+from udig_lab.model.kimcnn import KimCNN, KimCNNConfig
+from udig_lab.model.textmodel import left_as_found
 
 IDS = [[5], [7, 9], [12, 5, 5, 31], [8, 14, 3, 22, 40, 6, 17, 29, 11]]
 QUESTIONS = ["who wrote it ?", "what is the capital of new zealand ?", "how many strings does a violin have ?"]

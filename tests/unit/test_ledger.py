@@ -9,9 +9,9 @@ import pytest
 from udig_lab.cli import main
 from udig_lab.experiments import Cell
 from udig_lab.experiments.cell import FORMAT
+from udig_lab.experiments.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, benchmarks, ledger, published
 from udig_lab.experiments.store import write_rows
-from udig_lab.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, benchmarks, ledger, published
-from udig_lab.statistics import Difference, Interval
+from udig_lab.faithfulness.statistics import Difference, Interval
 
 N = 200
 

@@ -7,7 +7,7 @@ import torch
 from conftest import QUICK, SENTENCE
 
 import udig_lab as ul
-from udig_lab.batching import Budget
+from udig_lab.model.batching import Budget
 
 TEXTS = [SENTENCE, "quite dull", "the acting is wooden but the ending moved me"]
 

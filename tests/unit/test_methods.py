@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import udig_lab as ul
 from udig_lab.methods.counterfactual import gradpath
-from udig_lab.trees import spans
+from udig_lab.methods.trees import spans
 
 WEIRD = "unputdownable nonsense , really"
 
@@ -219,7 +219,7 @@ def test_a_group_equal_to_its_baseline_scores_zero(lab):
 
 
 def test_groups_are_found_by_their_letters(lab):
-    from udig_lab.inputs import encode
+    from udig_lab.model.inputs import encode
 
     (encoding,) = encode(["Unputdownable (really) , not good ."], lab.tokenizer, limit=None, truncate=False)
     tree = "(S (JJ unputdownable) (PRN (-LRB- -LRB-) (RB really) (-RRB- -RRB-)) (, ,) (X (RB not) (JJ good)) (. .))"

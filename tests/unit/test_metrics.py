@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import udig_lab as ul
-from udig_lab.protocol import AS_PUBLISHED, CORRECTED
+from udig_lab.model.protocol import AS_PUBLISHED, CORRECTED
 
 TEXTS = ["a quiet , moving film", "dull", "it never finds a reason to exist , and neither did i", "not bad"]
 

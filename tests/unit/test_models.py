@@ -22,7 +22,7 @@ from transformers import (
 )
 
 import udig_lab as ul
-from udig_lab.textmodel import left_as_found
+from udig_lab.model.textmodel import left_as_found
 
 COMMON = {"vocab_size": 60, "pad_token_id": 0}
 SMALL = COMMON | {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

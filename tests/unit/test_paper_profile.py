@@ -13,8 +13,8 @@ from fakehub import PAIRS, REVISION, TEXTS, fill
 from huggingface_hub import constants
 
 import udig_lab as ul
-from udig_lab.models import DATASETS, PAPER_CHECKPOINTS, PROFILES
-from udig_lab.textmodel import left_as_found
+from udig_lab.model.load import DATASETS, PAPER_CHECKPOINTS, PROFILES
+from udig_lab.model.textmodel import left_as_found
 
 SPECIAL = {  # first, last, padding, mask
     "bert": ("[CLS]", "[SEP]", "[PAD]", "[MASK]"),

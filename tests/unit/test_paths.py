@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udig_lab.anchors import BASELINE_ANCHOR, STRATEGIES, UdigSearch, udig_anchors
+from udig_lab.methods.anchors import BASELINE_ANCHOR, STRATEGIES, UdigSearch, udig_anchors
+from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import monotone, polyline, straight, upscale
 from udig_lab.quadrature import SEGMENT_RULES
-from udig_lab.vocabulary import Vocabulary
 
 
 def table(seed, rows=60, width=5):
@@ -115,7 +115,7 @@ def test_words_are_searched_for_once_and_in_any_order(monkeypatch):
         calls.append(args[1].tolist())
         return udig_anchors(*args, **keywords)
 
-    monkeypatch.setattr("udig_lab.anchors.udig_anchors", counting)
+    monkeypatch.setattr("udig_lab.methods.anchors.udig_anchors", counting)
     search = UdigSearch(vocabulary, vocabulary.table[0], 0, 4, 9, "greedy", "all")
     together = search.anchors(torch.tensor([9, 4, 9, 30]))
     assert calls == [[4, 9, 30]]

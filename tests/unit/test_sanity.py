@@ -9,7 +9,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import udig_lab as ul
-from udig_lab.sanity import agreement, layer_names, paraphrases, randomised, rank_correlation, stability
+from udig_lab.faithfulness.sanity import agreement, layer_names, paraphrases, randomised, rank_correlation, stability
 
 BERT = ["classifier", "bert.pooler", *(f"bert.encoder.layer.{n}" for n in (2, 1, 0)), "bert.embeddings"]
 

@@ -7,9 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udig_lab import standings
-from udig_lab.statistics import Difference, attained, holm, interval, paired
-from udig_lab.tables import against, better, contrast, provenance, rank_agreement, ranks, shares, summary, verdicts
+from udig_lab.experiments import standings
+from udig_lab.experiments.tables import (
+    against,
+    better,
+    contrast,
+    provenance,
+    rank_agreement,
+    ranks,
+    shares,
+    summary,
+    verdicts,
+)
+from udig_lab.faithfulness.statistics import Difference, attained, holm, interval, paired
 
 # Statistics
 

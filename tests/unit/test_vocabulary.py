@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udig_lab.vocabulary import Vocabulary
+from udig_lab.model.vocabulary import Vocabulary
 
 NAMES = ["[PAD]", "[unused3]", "film", "##ing", "don't", "1994", "ா", ",", "café", "Ġgood", "[UNK]"]
 KINDS = ["special", "unused", "word", "piece", "word", "number", "other", "other", "other", "word", "special"]

@@ -5,7 +5,7 @@ import torch
 from conftest import QUICK
 
 import udig_lab as ul
-from udig_lab.wae import TOKENWISE, word_approximation_error
+from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
 
 TEXTS = ["a quiet , moving film", "unputdownable and quiet", "dull"]
 SETTINGS = {"ig": {"n_steps": 7}, "dig": QUICK["dig"], "udig": QUICK["udig"]}

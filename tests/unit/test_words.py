@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from udig_lab.attribution import Attribution
-from udig_lab.inputs import encode
+from udig_lab.model.inputs import encode
 
 
 def attribution(encoding):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from udig_lab.methods import method
-from udig_lab.protocol import protocol
+from udig_lab.model.protocol import protocol
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}

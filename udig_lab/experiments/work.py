@@ -16,17 +16,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from udig_lab import metrics
 from udig_lab.attribution import Attribution, text_fields
-from udig_lab.bounds import oracle
 from udig_lab.data import examples, texts
 from udig_lab.experiments.cell import ORACLE, Cell
 from udig_lab.experiments.store import Rows, once, read_rows
 from udig_lab.explainer import explain
-from udig_lab.models import load
+from udig_lab.faithfulness import metrics
+from udig_lab.faithfulness.bounds import oracle
+from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
+from udig_lab.model.load import load
+from udig_lab.model.textmodel import TextModel
 from udig_lab.posing import encodings_of
-from udig_lab.textmodel import TextModel
-from udig_lab.wae import TOKENWISE, word_approximation_error
 
 _SHARDS = {"imdb": 8, "squad": 16}  # examples; about a minute of the slower methods
 _SHARD = 32

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from udig_lab.batching import pad_embeddings
 from udig_lab.methods.removal import captum_attr
 from udig_lab.methods.solution import Solution
+from udig_lab.model.batching import pad_embeddings
 from udig_lab.problem import Problem
 
 

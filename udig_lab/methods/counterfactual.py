@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from udig_lab.data import examples
-from udig_lab.inputs import Encoding, Text, encode
 from udig_lab.methods.solution import Paths
+from udig_lab.model.inputs import Encoding, Text, encode
+from udig_lab.model.reader import Reader, read
 from udig_lab.paths import LineIntegral
 from udig_lab.problem import Problem
-from udig_lab.reader import Reader, read
 
 # Default references: the first so many of another class, among so many texts of a shipped corpus.
 _DEFAULTS, _AMONG = 4, 40

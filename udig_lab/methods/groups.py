@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from udig_lab.methods.solution import Solution
+from udig_lab.methods.trees import Group, spans
 from udig_lab.paths import straight
 from udig_lab.problem import Problem
-from udig_lab.trees import Group, spans
 
 
 def idg(

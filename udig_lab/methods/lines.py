@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from udig_lab.adaptive import adaptive
-from udig_lab.baseline import Baseline, as_baseline
+from udig_lab.methods.adaptive import adaptive
 from udig_lab.methods.solution import Paths, Solution
+from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.paths import LineIntegral, scattered, straight
 from udig_lab.problem import Problem
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from udig_lab.methods.trees import Group
 from udig_lab.paths import Integral
-from udig_lab.trees import Group
 
 
 @dataclass(frozen=True)

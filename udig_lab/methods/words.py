@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from udig_lab.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
+from udig_lab.methods.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
 from udig_lab.methods.solution import Paths
+from udig_lab.methods.walk import DigSearch
 from udig_lab.paths import Integral, one_at_a_time, polyline
 from udig_lab.problem import Problem
-from udig_lab.walk import DigSearch
 
 
 def dig(

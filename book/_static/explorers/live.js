@@ -7,7 +7,7 @@ const MEGABYTE = 1e6;
 const METHODS = [["gradient_x_input", "Gradient × input"], ["ig", "IG"], ["udig", "UDIG"], ["sig", "SIG"]];
 const BASELINES = [["mask", "[MASK]"], ["pad", "[PAD]"], ["zero", "zero vector"]];
 const STEPPED = ["ig", "udig"];
-const WORD = /^(##)?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)$/; // what a reader would call a word, as in udig_lab/vocabulary.py
+const WORD = /^(##)?([A-Za-z]+(['’-][A-Za-z]+)*|[0-9]+)$/; // what a reader would call a word, as in udig_lab/model/vocabulary.py
 
 export function build({ panel, data, options, say }) {
   const text = element("textarea", { id: "ul-live-text", rows: 2, spellcheck: "false", dir: "auto" });

@@ -1,4 +1,4 @@
-// Anchor words of UDIG: the counterpart of udig_lab/anchors.py, for its greedy strategy and all rows as candidates.
+// Anchor words of UDIG: the counterpart of udig_lab/methods/anchors.py, for its greedy strategy and all rows as candidates.
 import { monotone, upscale } from "./paths.js";
 
 export const BASELINE_ANCHOR = -1; // stands for the baseline where no candidate was left

@@ -1,4 +1,4 @@
-// The embedding table as a space: the counterpart of udig_lab/vocabulary.py. Rows are whole numbers with a scale each;
+// The embedding table as a space: the counterpart of udig_lab/model/vocabulary.py. Rows are whole numbers with a scale each;
 // they become float32 only where they are needed, so that the table takes 23 MB of memory and not 47.
 
 export class Vocabulary {

@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from udig_lab import kimcnn  # noqa: F401  # with it, transformers knows how to load that network
-from udig_lab.textmodel import TextModel
+from udig_lab.model import kimcnn  # noqa: F401  # with it, transformers knows how to load that network
+from udig_lab.model.textmodel import TextModel
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 PROFILES = ("mini", "lab", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment

@@ -14,7 +14,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
 )
 
-from udig_lab.vocabulary import Vocabulary
+from udig_lab.model.vocabulary import Vocabulary
 
 TASKS = ("classification", "span", "causal")
 _DECODERS = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(MODEL_FOR_MASKED_LM_MAPPING_NAMES)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.erasure import (
+from udig_lab.faithfulness.erasure import (
     DELETE,
     Erasure,
     check,
@@ -27,8 +27,8 @@ from udig_lab.erasure import (
     replacement_row,
     selected,
 )
-from udig_lab.protocol import Protocol
-from udig_lab.protocol import protocol as as_protocol
+from udig_lab.model.protocol import Protocol
+from udig_lab.model.protocol import protocol as as_protocol
 
 __all__ = ["aopc", "comprehensiveness", "evaluate", "log_odds", "measure", "selected", "sufficiency"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.experiments import Cell
-from udig_lab.statistics import Difference, Interval, attained, holm, interval, paired
+from udig_lab.experiments.cell import Cell
+from udig_lab.faithfulness.statistics import Difference, Interval, attained, holm, interval, paired
 
 BY = ("variant", "baseline")
 LOWER_IS_BETTER = ("sufficiency", "log_odds", "delta_percent", "wae")

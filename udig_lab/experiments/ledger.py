@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.experiments import recorded
-from udig_lab.models import ASSETS
-from udig_lab.statistics import Difference, Interval, holm, interval, paired
+from udig_lab.experiments.records import recorded
+from udig_lab.faithfulness.statistics import Difference, Interval, holm, interval, paired
+from udig_lab.model.load import ASSETS
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
 _NAMES = {"deeplift": "deep_lift"}  # published.csv keeps the names of its sources
@@ -65,7 +65,7 @@ def benchmarks(name: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: nothing of that name was recorded.
     """
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     for folder in (here.parent / "benchmarks", here / "results" / "benchmarks"):  # of a clone, of a wheel
         if (file := folder / f"{name}.json").is_file():
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from udig_lab.batching import Budget, pad_embeddings
-from udig_lab.inputs import Encoding
-from udig_lab.textmodel import TextModel
+from udig_lab.model.batching import Budget, pad_embeddings
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.textmodel import TextModel
 
 PRECISIONS = ("float32", "bfloat16")
 

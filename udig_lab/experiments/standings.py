@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.experiments.tables import BY, better, rank_agreement
+from udig_lab.faithfulness.statistics import Interval, interval
 from udig_lab.methods import METHODS
 from udig_lab.picture import Picture, show
-from udig_lab.statistics import Interval, interval
-from udig_lab.tables import BY, better, rank_agreement
 
 _BASELINES = {"pad": ("s", "C1"), "mask": ("o", "C0"), "none": ("D", "C2"), "zero": ("^", "C3")}
 _METHODS = "o^sDvPX*<>"  # markers of the curves

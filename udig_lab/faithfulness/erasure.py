@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.baseline import as_baseline
-from udig_lab.batching import Budget
-from udig_lab.inputs import Encoding
-from udig_lab.protocol import Protocol
-from udig_lab.reader import Reader, read
-from udig_lab.textmodel import TextModel, as_text_model, left_as_found
+from udig_lab.model.baseline import as_baseline
+from udig_lab.model.batching import Budget
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.protocol import Protocol
+from udig_lab.model.reader import Reader, read
+from udig_lab.model.textmodel import TextModel, as_text_model, left_as_found
 
 DELETE = "delete"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.erasure import (
+from udig_lab.faithfulness.erasure import (
     Goal,
     check,
     chosen_tokens,
@@ -21,10 +21,10 @@ from udig_lab.erasure import (
     replacement_row,
     units,
 )
-from udig_lab.metrics import usual_replacement
-from udig_lab.protocol import Protocol
-from udig_lab.protocol import protocol as as_protocol
-from udig_lab.textmodel import TextModel
+from udig_lab.faithfulness.metrics import usual_replacement
+from udig_lab.model.protocol import Protocol
+from udig_lab.model.protocol import protocol as as_protocol
+from udig_lab.model.textmodel import TextModel
 
 METRICS = ("comprehensiveness", "sufficiency", "log_odds")
 
@@ -47,7 +47,7 @@ def oracle(
     that long texts stay affordable. What it finds is attained, so the true optimum is at least as good.
 
     >>> import udig_lab as ul
-    >>> from udig_lab.metrics import comprehensiveness
+    >>> from udig_lab.faithfulness.metrics import comprehensiveness
     >>> model = ul.load("sst2")
     >>> found = ul.explain(model, ["a gorgeous , witty movie"], method="random")
     >>> bool(oracle(model, found)[0] >= comprehensiveness(model, found) - 1e-6)

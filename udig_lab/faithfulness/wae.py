@@ -10,9 +10,9 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.methods import Paths, method
+from udig_lab.model.protocol import protocol
+from udig_lab.model.textmodel import as_text_model, left_as_found
 from udig_lab.posing import pose
-from udig_lab.protocol import protocol
-from udig_lab.textmodel import as_text_model, left_as_found
 
 # On these paths a token's points depend on the token and the baseline alone.
 TOKENWISE = ("ig", "dig", "udig")

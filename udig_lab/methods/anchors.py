@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
+from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import monotone, upscale
-from udig_lab.vocabulary import Vocabulary
 
 STRATEGIES = ("greedy", "maxcount")
 CANDIDATES = ("all", "words")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from udig_lab.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch
+from udig_lab.methods.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch
 
 _BLOCK = 128  # anchors whose neighbours are looked up in one matrix product
 _CANDIDATES = 1024  # candidate rows compared at once: 1024 x 384 numbers stay in cache

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import explain
-from udig_lab.models import ASSETS
-from udig_lab.textmodel import TextModel, as_text_model
+from udig_lab.model.load import ASSETS
+from udig_lab.model.textmodel import TextModel, as_text_model
 
 _NUMBERED = re.compile(r".*?\.\d+(?=\.)")  # bert.encoder.layer.2, of all that is in it
 

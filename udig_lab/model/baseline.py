@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.inputs import Encoding
-from udig_lab.textmodel import TextModel
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.textmodel import TextModel
 
 NAMED = ("pad", "mask", "unk", "zero", "mean")
 

@@ -1,0 +1,1 @@
+"""What scores are worth: erasure and its metrics, bounds, sanity checks, and the statistics that decide."""

@@ -1,0 +1,1 @@
+"""A model, its texts, and which number of its output is explained."""
