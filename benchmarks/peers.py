@@ -152,7 +152,7 @@ def path_search(model: TextModel, sentences: list[str], method: str, strategy: s
 
 
 def against_captum(texts: Texts, rounds: int) -> dict[str, Any]:
-    """IG at equal nodes and Delta%."""
+    """IG at equal nodes and Δ%."""
     model, t = texts.model, texts.texts
     contestants = {
         "captum, 50 nodes": captum_ig(texts, 50),
@@ -229,7 +229,7 @@ def against_bare(texts: Texts, rounds: int, methods: Iterable[str]) -> dict[str,
 
 
 def adaptive(model: TextModel, sentences: list[str]) -> dict[str, Any]:
-    """Gradients the adaptive rule takes to Delta% <= 1, by baseline."""
+    """Gradients the adaptive rule takes to Δ% <= 1, by baseline."""
     found = {}
     for baseline in ("mask", "pad"):
         a = ul.explain(model, sentences, rule="adaptive", baseline=baseline, progress=False)
@@ -238,7 +238,7 @@ def adaptive(model: TextModel, sentences: list[str]) -> dict[str, Any]:
             "gradients, mean": float(np.mean([x.evaluations for x in a])),
             "gradients, 95 % quantile": float(np.quantile([x.evaluations for x in a], 0.95)),
             "forward passes, mean": float(np.mean([x.forwards for x in a])),
-            "share with Delta% <= 1": float(np.mean([x.delta_percent <= 1 for x in a])),
+            "share with Δ% <= 1": float(np.mean([x.delta_percent <= 1 for x in a])),
         }
     return found
 

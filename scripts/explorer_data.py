@@ -14,11 +14,11 @@ import udig_lab as ul
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import Trace
 from udig_lab.faithfulness.bounds import oracle
-from udig_lab.faithfulness.erasure import Goal, chosen_tokens, erase, log_probabilities, replacement_row, units
+from udig_lab.faithfulness.erasure import JudgedTarget, chosen_tokens, erase, log_probabilities, replacement_row, units
 from udig_lab.model.protocol import CORRECTED
-from udig_lab.model.textmodel import TextModel, left_as_found
+from udig_lab.model.textmodel import TextModel
 from udig_lab.paths import LineIntegral
-from udig_lab.posing import encodings_of, pose
+from udig_lab.problem import posed
 from udig_lab.quadrature import segment_rule
 
 Json = dict[str, Any]
@@ -239,9 +239,8 @@ def slopes(model: TextModel, text: str, baseline: str, needed: dict[str, list[Te
     The thousands of nodes are read from the Chebyshev series through ``DEGREE`` + 1 of them: the slope is a smooth
     function of t alone, and the series' last terms show that no more are needed.
     """
-    with left_as_found(model.model):
-        encodings, _ = encodings_of(model, text, None, None, None)
-        problem = pose(model, encodings, baseline=baseline, rules=CORRECTED)
+    encodings, _ = model.encode(text)
+    with posed(model, encodings, baseline=baseline, protocol=CORRECTED) as problem:
         explicand, start = problem.ends(0)
         way = explicand - start  # (L, D)
 
@@ -368,8 +367,8 @@ def curves(model: TextModel, attributions: Sequence[Attribution], replacement: s
         for k in range(len(groups) + 1):
             chosen = chosen_tokens(len(a), [groups[u] for u in ranked[:k]])
             changed.append(erase(a, chosen, False, row, CORRECTED))
-    aim = Goal(attributions[0].target, attributions[0].output)
-    log_p = log_probabilities(model, changed, [aim] * len(changed), CORRECTED)
+    target = JudgedTarget(attributions[0].target, attributions[0].output)
+    log_p = log_probabilities(model, changed, [target] * len(changed), CORRECTED)
     return log_p.double().exp().view(len(attributions), -1)
 
 

@@ -34,6 +34,7 @@ class Attribution:
         input_ids: L token ids.
         word_ids: L word numbers; None for special tokens.
         token_types: L numbers for models that tell a question from its context by them; otherwise None.
+        sequence_ids: L numbers, 0 for the text or question, 1 for the context; None for special tokens.
         scores: L attributions, never normalised, in units of F (logits); for "idg", values between -1 and 1.
         special: L flags; special tokens score 0.
         target: what is explained: the index of a class, the (start, end) positions of an answer, or the token ids of
@@ -43,12 +44,12 @@ class Attribution:
         probability: of the target for the input.
         f_input: F at the input.
         f_baseline: F at the baseline.
+        total: what should equal F(x) - F(x'): the sum of the scores, or for "idg" of the integrated gradients
+            beneath; NaN for "random".
         method, baseline, protocol: how the scores were made.
         settings: the method's settings.
         anchors: for methods through words, L lists of the words a token's path visits, input first (None for special
             tokens); otherwise None.
-        total: what the line integral sums to and should equal F(x) - F(x'): the sum of the scores, or for "idg" of
-            the integrated gradients beneath; NaN for "random".
         groups: for "idg", every group with its value; otherwise None.
         evaluations: gradients that were computed for this text.
         forwards: forward passes of F without gradient, for methods that need some.
@@ -67,13 +68,14 @@ class Attribution:
     probability: float
     f_input: float
     f_baseline: float
+    total: float
     method: str
     baseline: str
     protocol: str = "corrected"
     token_types: tuple[int, ...] | None = None
+    sequence_ids: tuple[int | None, ...] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
-    total: float | None = None
     groups: tuple[Group, ...] | None = None
     evaluations: int = 0
     forwards: int = 0
@@ -86,26 +88,21 @@ class Attribution:
     def encoding(self) -> Encoding:
         """The tokenised text."""
         types = self.token_types
-        sequence = types or (0,) * len(self)
+        parts = types or (0,) * len(self)  # what an attribution saved before it kept them knows of them
         return Encoding(
             torch.tensor(self.input_ids),
             torch.tensor(self.special),
             self.tokens,
             self.pieces,
             self.word_ids,
-            tuple(None if fixed else s for fixed, s in zip(self.special, sequence, strict=True)),
+            self.sequence_ids or tuple(None if f else s for f, s in zip(self.special, parts, strict=True)),
             None if types is None else torch.tensor(types),
         )
 
     @property
     def delta(self) -> float:
-        """Convergence delta: integral - (F(x) - F(x')). Zero means the explanation is complete."""
-        return self.integral - (self.f_input - self.f_baseline)
-
-    @property
-    def integral(self) -> float:
-        """What should equal F(x) - F(x'): ``total``, where it was given, or the sum of the scores."""
-        return sum(self.scores) if self.total is None else self.total
+        """Convergence delta Δ: total - (F(x) - F(x')). Zero means the explanation is complete."""
+        return self.total - (self.f_input - self.f_baseline)
 
     @property
     def delta_percent(self) -> float:
@@ -162,8 +159,8 @@ class Attribution:
     def _repr_html_(self) -> str:
         caption = (
             f"{self.method} · {self.target_name} (probability {self.probability:.3f}) · baseline {self.baseline} · "
-            f"sum {self.integral:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
-            f"Delta {self.delta_percent:.1f} %"
+            f"sum {self.total:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
+            f"Δ% = {self.delta_percent:.1f}"
         )
         return to_html(self.words(), caption)
 
@@ -187,8 +184,9 @@ class Attribution:
                 fields[name] = tuple(fields[name])
             if isinstance(fields["target"], list):
                 fields["target"] = tuple(fields["target"])
-            if fields.get("token_types") is not None:
-                fields["token_types"] = tuple(fields["token_types"])
+            for name in ("token_types", "sequence_ids"):
+                if fields.get(name) is not None:
+                    fields[name] = tuple(fields[name])
             if fields.get("anchors") is not None:
                 fields["anchors"] = tuple(None if a is None else tuple(a) for a in fields["anchors"])
             if fields.get("groups") is not None:
@@ -207,6 +205,7 @@ def text_fields(encoding: Encoding) -> dict[str, Any]:
         "input_ids": tuple(encoding.input_ids.tolist()),
         "word_ids": encoding.word_ids,
         "token_types": None if types is None else tuple(types.tolist()),
+        "sequence_ids": encoding.sequence_ids,
         "special": tuple(encoding.special.tolist()),
     }
 

@@ -89,8 +89,8 @@ def _explain(options: argparse.Namespace) -> int:
     console.print(table)
     console.print(
         f"{found.method}, baseline {found.baseline}: {found.target_name} with probability {found.probability:.3f}; "
-        f"sum {found.integral:+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
-        f"(Delta {found.delta_percent:.1f} %), {found.evaluations} gradients",
+        f"sum {found.total:+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
+        f"(Δ% = {found.delta_percent:.1f}), {found.evaluations} gradients",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -30,13 +30,6 @@ class _Piece:
     weights: Tensor
 
 
-def contributions(
-    scalar: ScalarFunction, build: Callable[[int], Integral], lengths: Sequence[int], **keywords: object
-) -> list[Tensor]:
-    """``integrate`` with every point kept: one (K_i, L_i) tensor an explicand, its sum over points the attribution."""
-    return integrate(scalar, build, lengths, collect="points", **keywords)  # type: ignore[arg-type]
-
-
 def integrate(
     scalar: ScalarFunction,
     build: Callable[[int], Integral],

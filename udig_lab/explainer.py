@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution, text_fields
-from udig_lab.methods import Paths, Solution
+from udig_lab.methods import Solution
 from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import allowed_rows
 from udig_lab.model.inputs import Text
-from udig_lab.model.protocol import Protocol
-from udig_lab.model.protocol import protocol as as_protocol
-from udig_lab.model.textmodel import as_text_model, left_as_found
+from udig_lab.model.protocol import Protocol, as_protocol
+from udig_lab.model.textmodel import as_text_model
 from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import Integral
-from udig_lab.posing import encodings_of, pose
-from udig_lab.problem import Problem
+from udig_lab.problem import Problem, posed
 
 
 @overload
@@ -86,28 +83,26 @@ def explain(
     Raises:
         ValueError, TypeError: one sentence naming what was wrong and what would work.
     """
-    text_model = as_text_model(model, tokenizer)
-    rules, chosen = as_protocol(protocol), method_named(method).settings(method, settings)
-    encodings, single = encodings_of(text_model, texts, input_ids, special_ids, max_length)
-    with left_as_found(text_model.model):
-        begin = time.perf_counter()
-        problem = pose(
-            text_model,
-            encodings,
-            baseline=baseline,
-            target=target,
-            output=output,
-            rules=rules,
-            precision=precision,
-            internal_batch_size=internal_batch_size,
-            progress=progress,
-        )
-        made = method_named(method).build(problem, **chosen)
-        solution = _followed(problem, made) if isinstance(made, Paths) else made
-        at_baseline = _at_baseline(problem, made)
+    text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
+    entry = method_named(method)
+    chosen = entry.settings(method, settings)
+    encodings, single = text_model.encode(texts, input_ids=input_ids, special_ids=special_ids, max_length=max_length)
+    begin = time.perf_counter()
+    with posed(
+        text_model,
+        encodings,
+        baseline=baseline,
+        target=target,
+        output=output,
+        protocol=protocol,
+        precision=precision,
+        internal_batch_size=internal_batch_size,
+        progress=progress,
+    ) as problem:
+        solution = entry.build(problem, **chosen).solve(problem)
         seconds = (time.perf_counter() - begin) / len(encodings)
-    made_by = {"method": method, "protocol": rules.name, "settings": chosen, "seconds": seconds}
-    results = _attributions(problem, solution, made, at_baseline, made_by)
+    made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
+    results = _attributions(problem, solution, made_by)
     return results[0] if single else results
 
 
@@ -116,10 +111,10 @@ class Trace:
     """One explanation with every step of its path.
 
     >>> import udig_lab as ul
-    >>> found = ul.trace(ul.load("sst2"), "a gorgeous movie", method="ig", n_steps=8, rule="midpoint")
-    >>> len(found.integral), tuple(found.explicand.shape), tuple(found.contributions.shape)
+    >>> trace = ul.trace(ul.load("sst2"), "a gorgeous movie", method="ig", n_steps=8, rule="midpoint")
+    >>> len(trace.integral), tuple(trace.explicand.shape), tuple(trace.contributions.shape)
     (8, (5, 384), (8, 5))
-    >>> found.visits(2, candidates="words")[-1]
+    >>> trace.visits(2, candidates="words")[-1]
     'gorgeous'
 
     Attributes:
@@ -135,7 +130,7 @@ class Trace:
     attribution: Attribution
     explicand: Tensor
     baseline: Tensor
-    integral: Any
+    integral: Integral
     contributions: Tensor
     f: Tensor
     vocabulary: Vocabulary
@@ -172,80 +167,45 @@ def trace(
     Raises:
         ValueError: a method that follows no path (see ``explain`` for the rest).
     """
-    text_model = as_text_model(model, tokenizer)
-    rules, chosen = as_protocol(protocol), method_named(method).settings(method, settings)
-    encodings, _ = encodings_of(text_model, text, None, None, None)
-    with left_as_found(text_model.model):
-        begin = time.perf_counter()
-        problem = pose(text_model, encodings, baseline=baseline, target=target, output=output, rules=rules)
-        made = method_named(method).build(problem, **chosen)
-        if not isinstance(made, Paths):
-            hint = '; pass rule="gauss_legendre"' if chosen.get("rule") in ("exact", "adaptive") else ""
-            raise ValueError(f"{method} follows no path with these settings, so there is nothing to trace{hint}")
-        integral: Any = made.integral(0)
-        (part,) = problem.integrate(lambda _: integral, "points")
+    text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
+    entry = method_named(method)
+    chosen = entry.settings(method, settings)
+    encodings, _ = text_model.encode(text)
+    begin = time.perf_counter()
+    with posed(text_model, encodings, baseline=baseline, target=target, output=output, protocol=protocol) as problem:
+        integral, parts, solution = entry.paths(method, problem, chosen).solve_one(problem)
         f = problem.values(lambda k: integral.block(k, k + 1)[0][0], [0] * len(integral))
-        at_baseline = _at_baseline(problem, made)
-        start = problem.ends(0)[1] if made.starts is None else made.starts(0).mean(0)
         seconds = time.perf_counter() - begin
-    solution = Solution([part.double().sum(0)], [len(part) * made.gradients])
-    made_by = {"method": method, "protocol": rules.name, "settings": chosen, "seconds": seconds}
-    (attribution,) = _attributions(problem, solution, made, at_baseline, made_by)
-    return Trace(attribution, problem.explicand(0), start, integral, part, f, text_model.vocabulary)
+    explicand, start = problem.ends(0)
+    start = start if integral.baselines is None else integral.baselines.mean(0)
+    made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
+    (attribution,) = _attributions(problem, solution, made_by)
+    return Trace(attribution, explicand, start, integral, parts, f, text_model.vocabulary)
 
 
-def _followed(problem: Problem, paths: Paths) -> Solution:
-    """Let the engine evaluate every path."""
-    sizes = [0] * len(problem)
+def _attributions(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
+    target = problem.target
+    at_baseline = problem.at_baseline.tolist() if solution.at_baseline is None else solution.at_baseline
 
-    def build(i: int) -> Integral:
-        integral = paths.integral(i)
-        sizes[i] = len(integral)
-        return integral
+    def of(values: Sequence[Any] | None, i: int) -> Any:
+        return None if values is None else values[i]
 
-    scores = problem.integrate(build, "tokens")
-    return Solution(scores, [size * paths.gradients for size in sizes])
-
-
-def _at_baseline(problem: Problem, made: Paths | Solution) -> list[float]:
-    """F(x') of every text, or the mean of F over the points where its paths begin."""
-    if not isinstance(made, Paths) or made.starts is None:
-        return problem.at_baseline.tolist()
-    starts = made.starts
-    rows = [(i, r) for i in range(len(problem)) for r in range(len(starts(i)))]
-    values = problem.values(lambda q: starts(rows[q][0])[rows[q][1]], [i for i, _ in rows]).double()
-    texts = torch.tensor([i for i, _ in rows], device=values.device)
-    sums = torch.zeros(len(problem), dtype=values.dtype, device=values.device).index_add(0, texts, values)
-    means: list[float] = (sums / texts.bincount(minlength=len(problem))).tolist()
-    return means
-
-
-def _attributions(
-    problem: Problem,
-    solution: Solution,
-    made: Paths | Solution,
-    at_baseline: Sequence[float],
-    made_by: dict[str, Any],
-) -> list[Attribution]:
-    goal = problem.target
-    anchors = made.anchors if isinstance(made, Paths) else None
-    start = made.start if isinstance(made, Paths) and made.starts is not None else problem.baseline.name
     return [
         Attribution(
             **text_fields(e),
             scores=tuple(solution.scores[i].double().tolist()),
-            target=goal.of(i),
-            target_name=goal.names[i],
-            output=goal.kind,
-            probability=goal.probabilities[i],
+            target=target.of(i),
+            target_name=target.names[i],
+            output=target.output,
+            probability=target.probabilities[i],
             f_input=float(problem.at_input[i]),
             f_baseline=at_baseline[i],
-            baseline=start,
-            anchors=anchors(i) if anchors is not None else None,
-            total=None if solution.totals is None else solution.totals[i],
-            groups=None if solution.groups is None else solution.groups[i],
+            baseline=solution.baseline or problem.baseline.name,
+            anchors=of(solution.anchors, i),
+            total=float(solution.scores[i].double().sum()) if solution.totals is None else solution.totals[i],
+            groups=of(solution.groups, i),
             evaluations=solution.evaluations[i],
-            forwards=0 if solution.forwards is None else solution.forwards[i],
+            forwards=of(solution.forwards, i) or 0,
             **made_by,
         )
         for i, e in enumerate(problem.encodings)

@@ -26,6 +26,18 @@ class Integral(Protocol):
     def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Points and weights (last - first, L, D)."""
 
+    @property
+    def points(self) -> Tensor:
+        """(K, L, D), all of them: for one short text."""
+
+    @property
+    def weights(self) -> Tensor:
+        """(K, L, D), all of them: for one short text."""
+
+    @property
+    def baselines(self) -> Tensor | None:
+        """(R, L, D) where the path begins, when that is not the problem's baseline; F(x') is the mean of F there."""
+
 
 @dataclass(frozen=True)
 class LineIntegral:
@@ -34,10 +46,12 @@ class LineIntegral:
     Attributes:
         points: (K, L, D) where the gradient is evaluated.
         weights: (K, L, D) displacements the gradients are multiplied with; their sum over K is x - x'.
+        baselines: (R, L, D), see ``Integral``.
     """
 
     points: Tensor
     weights: Tensor
+    baselines: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -65,6 +79,7 @@ class OneAtATime:
     tokens: Tensor
     rows: Tensor
     steps: Tensor
+    baselines: None = None
 
     def __len__(self) -> int:
         return self.rows.shape[0] * self.rows.shape[1]

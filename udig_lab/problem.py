@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from udig_lab.engine import integrate
-from udig_lab.model.baseline import Baseline
+from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
-from udig_lab.model.inputs import Encoding
+from udig_lab.model.inputs import Encoding, continued
+from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
-from udig_lab.model.target import Target
-from udig_lab.model.textmodel import TextModel
+from udig_lab.model.target import Target, continuations, resolve
+from udig_lab.model.textmodel import TextModel, left_as_found
 from udig_lab.paths import Integral
+
+_LONG = 16  # texts from which on a terminal is shown a bar
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Problem:
         """Word embeddings x (L, D) of text i."""
         return self.encodings[i].embeddings(self.model.table)
 
-    def moving(self, i: int) -> Tensor:
+    def explained(self, i: int) -> Tensor:
         """(L,) bool: tokens of text i that are explained, and so move on a path."""
         return ~self.encodings[i].special.to(self.model.table.device)
 
@@ -94,3 +101,99 @@ class Problem:
             mixed=self.reader.pads,
             progress=self.progress,
         )
+
+
+@contextmanager
+def posed(model: TextModel, encodings: Sequence[Encoding], **arguments: Any) -> Iterator[Problem]:
+    """A problem, settled and solved while the model is in evaluation mode; then the model is as it was found.
+
+    Arguments and errors as for ``_pose``.
+    """
+    with left_as_found(model.model):
+        yield _pose(model, encodings, **arguments)
+
+
+def _pose(
+    model: TextModel,
+    encodings: Sequence[Encoding],
+    *,
+    baseline: Any = None,
+    target: Any = None,
+    output: str | None = None,
+    protocol: Protocol,
+    precision: str = "float32",
+    internal_batch_size: int | None = None,
+    progress: bool | None = None,
+) -> Problem:
+    """Settle what is explained, and read F at inputs and baselines; arguments as for ``explain``.
+
+    Raises:
+        ValueError, TypeError: one sentence naming what was wrong and what would work.
+    """
+    budget = Budget.for_device(model.table.device, internal_batch_size)
+    if progress is None:
+        progress = len(encodings) > _LONG and sys.stderr.isatty()
+    start = as_baseline(baseline, model)
+    if model.task == "causal":
+        encodings, ids = _continued(model, encodings, target, budget)
+        reader = Reader(model, encodings, keep=max(len(row) for row in ids), precision=precision)
+    else:
+        reader = Reader(model, encodings, embed_twice=protocol.embed_twice, precision=precision)
+    n = len(encodings)
+
+    def embed(r: int) -> Tensor:
+        return start.embeddings(encodings[r - n], model.table) if r >= n else encodings[r].embeddings(model.table)
+
+    # Inputs and baselines in one go: for a single short text every pass counts.
+    outputs = read(reader, embed, [*range(n)] * 2, [len(e) for e in encodings] * 2, budget)
+    if model.task == "causal":
+        explained = continuations(ids, output, model, outputs[:n])
+    else:
+        explained = resolve(target, output, model, encodings, outputs[:n], moving_target=protocol.moving_target)
+    owners = torch.arange(n, device=outputs[0].device).repeat(2)
+    f = torch.cat([explained(o[None], i[None]) for o, i in zip(outputs, owners, strict=True)])  # (2N,)
+    for number, value in enumerate(f[:n].tolist()):
+        if not math.isfinite(value):
+            raise ValueError(
+                f"F of text {number} is not finite ({value}): check the model's weights, or use a wider number type"
+            )
+    return Problem(model, encodings, start, reader, explained, f[:n], f[n:], budget, progress)
+
+
+def _continued(
+    model: TextModel, encodings: Sequence[Encoding], target: Any, budget: Budget
+) -> tuple[list[Encoding], list[list[int]]]:
+    """Prompts with all but the last token of what continues them, and the continuations' ids."""
+    wishes = [target] * len(encodings) if target is None or isinstance(target, str) else list(target)
+    if len(wishes) != len(encodings):
+        raise ValueError(f"{len(wishes)} targets were given for {len(encodings)} texts; pass one, or one for each")
+    ids: list[list[int]] = []
+    next_ids: list[int] | None = None
+    for number, wish in enumerate(wishes):
+        if wish is None:
+            if next_ids is None:
+                lengths = [len(e) for e in encodings]
+                reader = Reader(model, encodings)
+                outputs = read(
+                    reader,
+                    lambda i: encodings[i].embeddings(model.table),
+                    range(len(lengths)),
+                    lengths,
+                    budget,
+                )
+                next_ids = [int(o[-1].argmax()) for o in outputs]
+            ids.append([next_ids[number]])
+        elif not isinstance(wish, str) or model.tokenizer is None:
+            raise ValueError(f"unknown target {wish!r}: a language model explains the text that continues the prompt")
+        else:
+            ids.append(model.tokenizer(wish, add_special_tokens=False)["input_ids"])
+            if not ids[-1]:
+                raise ValueError(f"the continuation {wish!r} has no tokens; pass at least one word")
+    longer = [continued(e, row[:-1], model.tokenizer) for e, row in zip(encodings, ids, strict=True)]
+    for number, e in enumerate(longer):
+        if model.limit is not None and len(e) > model.limit:
+            raise ValueError(
+                f"text {number} with its continuation has {len(e)} tokens but the model reads at most {model.limit}; "
+                "shorten one of them"
+            )
+    return longer, ids

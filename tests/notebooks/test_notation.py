@@ -7,6 +7,7 @@ What a machine can hold against each other, and does here:
   index, the variable of an integral);
 - a symbol or term of the table is used in some notebook;
 - a name of the column "In code" exists in the package;
+- the quantities and ideas that once had several names have one (``ONE_WORD``), in prose, code and pages' scripts;
 - a letter in the shape comments of the package and of code cells is one that the table lists for shapes.
 
 A symbol is a letter with its accent (a hat, a tilde, a bar), wherever it stands, as an index too. An overline is no
@@ -231,3 +232,27 @@ def test_letters_of_shapes_are_listed(name: str):
         source = "\n".join(source for kind, source in cells(name) if kind == "code")
     unknown = set(shapes(source)) - shape_letters()
     assert not unknown, f"shapes use letters that book/notation.md does not list: {', '.join(sorted(unknown))}"
+
+
+# What has one name: other spellings of it, where they are looked for, and the name.
+TEXTS = ("*.md", "book/*.md", "notebooks/**/*.ipynb", "udig_lab/**/*.py", "scripts/**/*.py", "benchmarks/*.py")
+TEXTS += ("book/_static/*.js", "book/_static/explorers/*.js", "book/_static/live/*.js")
+PACKAGED = ("udig_lab/**/*.py", "scripts/**/*.py")
+ONE_WORD = [
+    (r"(?<!\\)\bDelta ?%|\bdelta %|Δ %", TEXTS, "Δ%"),
+    (r"\b_?(?:goals?|aims?|Goals?)\b", ("udig_lab/**/*.py",), "target"),
+    (r"\brules: ?Protocol\b|\brules=", PACKAGED, "protocol"),
+    (r"\bprotocol\(", PACKAGED, "as_protocol()"),
+    (r"\.moving\b", PACKAGED, "Problem.explained, or Target.moving_target"),
+    (r"\b(?:attribution|a|found)\.integral\b", PACKAGED, "Attribution.total"),
+]
+
+
+@pytest.mark.parametrize(("spelling", "places", "name"), ONE_WORD, ids=[name for *_, name in ONE_WORD])
+def test_one_word_for_one_thing(spelling: str, places: tuple[str, ...], name: str):
+    for pattern in places:
+        for file in ROOT.glob(pattern):
+            if file.name == "CHANGELOG.md" or "assets" in file.parts:
+                continue
+            for number, line in enumerate(file.read_text(encoding="utf8").splitlines(), start=1):
+                assert not re.search(spelling, line), f"{file.relative_to(ROOT)}, line {number}: write {name}"

@@ -1,14 +1,16 @@
 """explain on real and random models: parity with captum, completeness, batching, and a model left alone."""
 
 import copy
+from dataclasses import replace
 
 import captum.attr
 import pytest
 import torch
-from conftest import QUICK, SENTENCE
+from conftest import QUICK, SENTENCE, word_tokenizer
 
 import udig_lab as ul
-from udig_lab.attribution import Attribution
+from udig_lab.attribution import Attribution, text_fields
+from udig_lab.model.inputs import encode
 
 TEXTS = [SENTENCE, "not good", "the acting is wooden but the ending moved me", "dull , dull , dull"]
 
@@ -166,3 +168,12 @@ def test_as_published_explains_the_largest_logit(tiny):
     fixed = ul.explain(tiny, **keywords)
     assert drifting.protocol == "as_published"
     assert drifting.f_input != pytest.approx(fixed.f_input, abs=1e-6)
+
+
+def test_a_pair_stays_a_pair_without_token_types():
+    """RoBERTa's tokenizers name no types; which part a token belongs to is kept all the same."""
+    tokenizer = word_tokenizer("who wrote it she did", token_types=False)
+    (encoding,) = encode([("who wrote it", "she did")], tokenizer, limit=None, truncate=False)
+    kept = replace(ul.explain(ul.load("sst2"), "fine"), **text_fields(encoding))
+    assert kept.encoding.sequence_ids == encoding.sequence_ids == (None, 0, 0, 0, None, 1, 1, None)
+    assert ul.Attribution.from_json(kept.to_json()).encoding.sequence_ids == encoding.sequence_ids

@@ -108,7 +108,7 @@ def test_the_adaptive_rule_stops_where_it_was_told(lab, baseline, tolerance):
     assert len({a.evaluations for a in found}) > 1  # as many as each needs
     reference = ul.explain(lab, texts, baseline=baseline, n_steps=128)
     for a, b in zip(found, reference, strict=True):
-        # Delta% bounds the sum of the scores; single scores are a little less exact.
+        # Δ% bounds the sum of the scores; single scores are a little less exact.
         assert max(abs(p - q) for p, q in zip(a.scores, b.scores, strict=True)) < 0.06 * max(map(abs, b.scores))
     alone = ul.explain(lab, texts[3], rule="adaptive", baseline=baseline, tolerance=tolerance, n_steps=400)
     assert alone.evaluations == found[3].evaluations

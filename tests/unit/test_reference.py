@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    *("model", "model.batching", "model.kimcnn", "model.reader", "posing", "faithfulness"),
+    *("model", "model.batching", "model.kimcnn", "model.reader", "faithfulness"),
     *("experiments", "experiments.cluster", "experiments.store"),  # the public part of experiments is listed
 }
 

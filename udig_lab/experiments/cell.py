@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from udig_lab.methods import method
-from udig_lab.model.protocol import protocol
+from udig_lab.model.protocol import as_protocol
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}
@@ -54,7 +54,7 @@ class Cell:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        protocol(self.protocol)
+        as_protocol(self.protocol)
         if self.method in WITHOUT_BASELINE:
             object.__setattr__(self, "baseline", "none")
         if self.method != ORACLE:
@@ -85,7 +85,7 @@ class Cell:
     @property
     def explanation(self) -> str:
         """Name of the explanations it judges; cells that judge the same ones in different ways share it."""
-        return "-".join([*self._stem(), protocol(self.protocol).reading])
+        return "-".join([*self._stem(), as_protocol(self.protocol).reading])
 
     def _stem(self) -> list[str]:
         own = [f"{k}={v}" for k, v in sorted(self.settings.items()) if k != "strategy"]
@@ -103,7 +103,7 @@ class Cell:
         fields = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings")}
         fields["settings"] = self.all_settings
         if not judged:
-            fields["protocol"] = protocol(self.protocol).reading
+            fields["protocol"] = as_protocol(self.protocol).reading
         text = json.dumps([FORMAT, judged, fields, parts], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -126,13 +126,15 @@ def grid(
     ['ig-pad-corrected', 'random-corrected', 'ig-mask-corrected']
     """
     cells: dict[str, Cell] = {}
-    for rules in protocols:
+    for protocol in protocols:
         for baseline in baselines:
             for output in outputs:
                 for name in methods:
                     has = name != ORACLE and "strategy" in method(name).defaults
                     for strategy in strategies if has else (None,):
                         settings = dict(shared.get("settings", {})) | ({"strategy": strategy} if strategy else {})
-                        cell = Cell(dataset, name, baseline, rules, output=output, **(shared | {"settings": settings}))
+                        cell = Cell(
+                            dataset, name, baseline, protocol, output=output, **(shared | {"settings": settings})
+                        )
                         cells.setdefault(cell.name, cell)
     return list(cells.values())

@@ -142,7 +142,7 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
 
 
 def gaps(rows: pd.DataFrame, *, caption: str = "") -> Picture:
-    """How far scores are from adding up: Delta % of every text, a box a method, on a logarithmic axis.
+    """How far scores are from adding up: Δ% of every text, a box a method, on a logarithmic axis.
 
     Boxes hold the middle half of the texts, whiskers the middle 90 %, the line is the median.
 
@@ -164,10 +164,10 @@ def gaps(rows: pd.DataFrame, *, caption: str = "") -> Picture:
             medianprops={"color": "C1", "linewidth": 2},
             **{f"{part}props": {"color": "C0", "linewidth": 1.4} for part in ("box", "whisker", "cap")},
         )
-        ax.set(xscale="log", xlabel="Delta %: distance of the sum of scores from F(x) − F(x′)")
+        ax.set(xscale="log", xlabel="Δ%: distance of the sum of scores from F(x) − F(x′)")
 
     said = ", ".join(f"{title(v)} {parts[v].median():.2g}" for v in reversed(order))
-    alt = f"Box plots of Delta % of {len(order)} methods. Medians: {said}."
+    alt = f"Box plots of Δ% of {len(order)} methods. Medians: {said}."
     return show(draw, alt=alt, caption=caption, size=(7.2, 0.42 * len(order) + 1.0))
 
 
@@ -203,7 +203,7 @@ def in_words(metric: str) -> str:
     """A column's name in words: comprehensiveness_20 -> comprehensiveness, 20 %."""
     name, _, share = metric.rpartition("_")
     if not share.isdigit():
-        long = {"wae": "word approximation error", "delta_percent": "Delta %"}
+        long = {"wae": "word approximation error", "delta_percent": "Δ%"}
         return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
     return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 

@@ -26,7 +26,6 @@ from udig_lab.faithfulness.bounds import oracle
 from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
 from udig_lab.model.load import load
 from udig_lab.model.textmodel import TextModel
-from udig_lab.posing import encodings_of
 
 _SHARDS = {"imdb": 8, "squad": 16}  # examples; about a minute of the slower methods
 _SHARD = 32
@@ -218,7 +217,7 @@ def attributions(cell: Cell, part: pd.DataFrame, rows: pd.DataFrame) -> list[Att
         part: the examples.
         rows: their rows, in the same order.
     """
-    encodings, _ = encodings_of(model_of(cell), texts(part), None, None, cell.max_length)
+    encodings, _ = model_of(cell).encode(texts(part), max_length=cell.max_length)
     spans = "target_start" in rows
     lines: Any = rows.itertuples()
     return [
@@ -231,6 +230,7 @@ def attributions(cell: Cell, part: pd.DataFrame, rows: pd.DataFrame) -> list[Att
             probability=row.probability,
             f_input=row.f_input,
             f_baseline=row.f_baseline,
+            total=row.f_input - row.f_baseline + row.delta,
             method=cell.method,
             baseline=cell.baseline,
             protocol=cell.protocol,

@@ -10,20 +10,19 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
-    Goal,
-    check,
+    JudgedTarget,
     chosen_tokens,
     erase,
-    goals,
     how_many,
-    judged,
+    judgeable,
+    judged_targets,
     log_probabilities,
     replacement_row,
+    require_judgeable,
     units,
 )
 from udig_lab.faithfulness.metrics import usual_replacement
-from udig_lab.model.protocol import Protocol
-from udig_lab.model.protocol import protocol as as_protocol
+from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.textmodel import TextModel
 
 METRICS = ("comprehensiveness", "sufficiency", "log_odds")
@@ -76,18 +75,18 @@ def oracle(
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     if width < 1 or shortlist < 1:
         raise ValueError(f"the search needs width and shortlist of at least 1, not {width} and {shortlist}")
-    check(attributions, tops)
-    text_model, rules = judged(model), as_protocol(protocol)
+    require_judgeable(attributions, tops)
+    text_model, protocol = judgeable(model), as_protocol(protocol)
     if metric == "log_odds" and replacement is None:
         replacement = "mask"
     row = replacement_row(usual_replacement(text_model, replacement), text_model)
     keep = metric == "sufficiency"
-    aims = goals(text_model, attributions, rules)
-    before = log_probabilities(text_model, [a.encoding for a in attributions], aims, rules)  # (N,)
+    targets = judged_targets(text_model, attributions, protocol)
+    before = log_probabilities(text_model, [a.encoding for a in attributions], targets, protocol)  # (N,)
     best = torch.empty(len(tops), len(attributions))
-    for i, (attribution, aim) in enumerate(zip(attributions, aims, strict=True)):
-        search = _Search(text_model, attribution, aim, keep, row, rules)
-        best[:, i] = search.run([how_many(top, len(search.units), rules) for top in tops], width, shortlist)
+    for i, (attribution, target) in enumerate(zip(attributions, targets, strict=True)):
+        search = _Search(text_model, attribution, target, keep, row, protocol)
+        best[:, i] = search.run([how_many(top, len(search.units), protocol) for top in tops], width, shortlist)
     return best - before if metric == "log_odds" else before.exp() - best.exp()
 
 
@@ -95,11 +94,17 @@ class _Search:
     """Beam search over the sets of one text's units."""
 
     def __init__(
-        self, model: TextModel, attribution: Attribution, aim: Goal, keep: bool, row: int | None, rules: Protocol
+        self,
+        model: TextModel,
+        attribution: Attribution,
+        target: JudgedTarget,
+        keep: bool,
+        row: int | None,
+        protocol: Protocol,
     ):
-        self.units = units(attribution, rules)
-        self._model, self._attribution, self._aim = model, attribution, aim
-        self._keep, self._row, self._rules = keep, row, rules
+        self.units = units(attribution, protocol)
+        self._model, self._attribution, self._target = model, attribution, target
+        self._keep, self._row, self._protocol = keep, row, protocol
 
     def run(self, sizes: Sequence[int], width: int, shortlist: int) -> Tensor:
         """(len(sizes),) log p of the best set of every size."""
@@ -123,5 +128,5 @@ class _Search:
         texts = []
         for chosen in sets:
             tokens = chosen_tokens(len(a), [self.units[u] for u in chosen])
-            texts.append(erase(a, tokens, self._keep, self._row, self._rules))
-        return log_probabilities(self._model, texts, [self._aim] * len(texts), self._rules)
+            texts.append(erase(a, tokens, self._keep, self._row, self._protocol))
+        return log_probabilities(self._model, texts, [self._target] * len(texts), self._protocol)

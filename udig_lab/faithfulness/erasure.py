@@ -36,7 +36,7 @@ class Erasure:
     replacement: str | int
 
 
-def judged(model: Any) -> TextModel:
+def judgeable(model: Any) -> TextModel:
     """The model, if it is of a kind whose scores can be judged by erasing tokens.
 
     Raises:
@@ -64,7 +64,7 @@ def replacement_row(replacement: str | int, model: TextModel) -> int | None:
     return row
 
 
-def check(attributions: Sequence[Attribution], shares: Sequence[float]) -> None:
+def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[float]) -> None:
     """Whether there is something to judge.
 
     Raises:
@@ -79,12 +79,12 @@ def check(attributions: Sequence[Attribution], shares: Sequence[float]) -> None:
             raise ValueError(f"top={share} is not a share of the tokens; pass a number above 0 and at most 1")
 
 
-def units(attribution: Attribution, rules: Protocol) -> list[list[int]]:
+def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:
     """The positions that are taken out together: each token for itself, or the pieces of each word."""
-    if rules.special_tokens_compete:
+    if protocol.special_tokens_compete:
         return [[i] for i in range(len(attribution))]
     places = [i for i, fixed in enumerate(attribution.special) if not fixed]
-    if not rules.whole_words:
+    if not protocol.whole_words:
         return [[i] for i in places]
     words: dict[int | None, list[int]] = {}
     for i in places:
@@ -92,14 +92,14 @@ def units(attribution: Attribution, rules: Protocol) -> list[list[int]]:
     return list(words.values())
 
 
-def how_many(share: float, n: int, rules: Protocol) -> int:
+def how_many(share: float, n: int, protocol: Protocol) -> int:
     """The number of units in a share of n."""
-    if rules.rounding == "down":
+    if protocol.rounding == "down":
         return math.floor(share * n + 1e-9)
-    return max(1, math.ceil(share * n - 1e-9) if rules.rounding == "up" else math.floor(share * n + 0.5))
+    return max(1, math.ceil(share * n - 1e-9) if protocol.rounding == "up" else math.floor(share * n + 0.5))
 
 
-def selected(attribution: Attribution, top: float, rules: Protocol) -> Tensor:
+def selected(attribution: Attribution, top: float, protocol: Protocol) -> Tensor:
     """(L,) bool: the tokens of the k units with the largest scores (signed), k being a share ``top`` of them.
 
     "corrected": tokens; special ones never compete, k is rounded to the nearest whole number and at least 1.
@@ -107,9 +107,9 @@ def selected(attribution: Attribution, top: float, rules: Protocol) -> Tensor:
     is 0 for texts shorter than 1 / top.
     "eraser": whole words, with the sum of their pieces' scores; k is rounded up.
     """
-    groups = units(attribution, rules)
+    groups = units(attribution, protocol)
     scores = torch.tensor([sum(attribution.scores[i] for i in group) for group in groups])
-    best = scores.topk(how_many(top, len(groups), rules)).indices
+    best = scores.topk(how_many(top, len(groups), protocol)).indices
     return chosen_tokens(len(attribution), [groups[b] for b in best.tolist()])
 
 
@@ -120,7 +120,7 @@ def chosen_tokens(length: int, groups: Sequence[Sequence[int]]) -> Tensor:
     return chosen
 
 
-def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None, rules: Protocol) -> Encoding:
+def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None, protocol: Protocol) -> Encoding:
     """The text after a change, to be read only.
 
     Args:
@@ -128,7 +128,7 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
         chosen: (L,) bool, the best tokens.
         keep: whether they are the ones to stay. Special tokens stay with them, unless the protocol lets those compete.
         row: token id that stands in for the tokens taken out; None deletes them.
-        rules: the protocol. As published, a text without any best token is left whole.
+        protocol: as published, a text without any best token is left whole.
 
     Raises:
         ValueError: nothing is left, which can happen where special tokens compete.
@@ -136,7 +136,7 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
     text = attribution.encoding
     ids, types = text.input_ids, text.token_types
     gone = ~chosen if keep else chosen
-    if keep and not rules.special_tokens_compete:
+    if keep and not protocol.special_tokens_compete:
         gone = gone & ~text.special
     if keep and not bool(chosen.any()):
         gone = torch.zeros_like(chosen)
@@ -151,7 +151,7 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
 
 
 @dataclass(frozen=True)
-class Goal:
+class JudgedTarget:
     """What a text is judged by: the probability of a class, or of an answer's start, end or both.
 
     Attributes:
@@ -171,24 +171,26 @@ class Goal:
         return {"start": start, "end": end}.get(self.output, start + end)
 
 
-def goals(model: TextModel, attributions: Sequence[Attribution], rules: Protocol) -> list[Goal]:
+def judged_targets(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[JudgedTarget]:
     """What was explained; as published, what the model, read the published way, predicts for the unchanged text."""
-    if not rules.moving_target:
-        return [Goal(a.target, a.output) for a in attributions]
-    outputs = _outputs(model, [a.encoding for a in attributions], rules)
-    return [Goal(o.argmax(-1).tolist(), a.output) for o, a in zip(outputs, attributions, strict=True)]
+    if not protocol.moving_target:
+        return [JudgedTarget(a.target, a.output) for a in attributions]
+    outputs = _outputs(model, [a.encoding for a in attributions], protocol)
+    return [JudgedTarget(o.argmax(-1).tolist(), a.output) for o, a in zip(outputs, attributions, strict=True)]
 
 
-def log_probabilities(model: TextModel, texts: Sequence[Encoding], aims: Sequence[Goal], rules: Protocol) -> Tensor:
-    """(M,) log p of M changed texts, each for its own goal, in one batched pass over all."""
-    outputs = _outputs(model, texts, rules)
-    return torch.stack([aim.log_probability(o) for aim, o in zip(aims, outputs, strict=True)]).cpu()
+def log_probabilities(
+    model: TextModel, texts: Sequence[Encoding], targets: Sequence[JudgedTarget], protocol: Protocol
+) -> Tensor:
+    """(M,) log p of M changed texts, each for its own target, in one batched pass over all."""
+    outputs = _outputs(model, texts, protocol)
+    return torch.stack([target.log_probability(o) for target, o in zip(targets, outputs, strict=True)]).cpu()
 
 
-def _outputs(model: TextModel, texts: Sequence[Encoding], rules: Protocol) -> list[Tensor]:
+def _outputs(model: TextModel, texts: Sequence[Encoding], protocol: Protocol) -> list[Tensor]:
     with left_as_found(model.model):
         table = model.table
-        reader = Reader(model, texts, embed_twice=rules.embed_twice)
+        reader = Reader(model, texts, embed_twice=protocol.embed_twice)
         budget = Budget.for_device(table.device)
         lengths = [len(text) for text in texts]
         return read(reader, lambda r: texts[r].embeddings(table), range(len(texts)), lengths, budget)

@@ -19,16 +19,15 @@ from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
     DELETE,
     Erasure,
-    check,
     erase,
-    goals,
-    judged,
+    judgeable,
+    judged_targets,
     log_probabilities,
     replacement_row,
+    require_judgeable,
     selected,
 )
-from udig_lab.model.protocol import Protocol
-from udig_lab.model.protocol import protocol as as_protocol
+from udig_lab.model.protocol import Protocol, as_protocol
 
 __all__ = ["aopc", "comprehensiveness", "evaluate", "log_odds", "measure", "selected", "sufficiency"]
 
@@ -187,20 +186,20 @@ def usual_replacement(model: Any, replacement: str | int | None) -> str | int:
     """Deletion, where the positions of the answer allow it."""
     if replacement is not None:
         return replacement
-    return "mask" if judged(model).task == "span" else DELETE
+    return "mask" if judgeable(model).task == "span" else DELETE
 
 
 def _log_p(
     model: Any, attributions: Sequence[Attribution], erasures: Sequence[Erasure], protocol: str | Protocol
 ) -> list[Tensor]:
     """Log p(y) before and after every erasure, (N,) each."""
-    check(attributions, [e.share for e in erasures])
-    text_model, rules = judged(model), as_protocol(protocol)
-    chosen = {top: [selected(a, top, rules) for a in attributions] for top in {e.share for e in erasures}}
+    require_judgeable(attributions, [e.share for e in erasures])
+    text_model, protocol = judgeable(model), as_protocol(protocol)
+    chosen = {top: [selected(a, top, protocol) for a in attributions] for top in {e.share for e in erasures}}
     texts = [a.encoding for a in attributions]
     for e in erasures:
         row = replacement_row(e.replacement, text_model)
-        texts += [erase(a, c, e.keep, row, rules) for a, c in zip(attributions, chosen[e.share], strict=True)]
-    aims = goals(text_model, attributions, rules) * (1 + len(erasures))
-    found = log_probabilities(text_model, texts, aims, rules)
+        texts += [erase(a, c, e.keep, row, protocol) for a, c in zip(attributions, chosen[e.share], strict=True)]
+    targets = judged_targets(text_model, attributions, protocol) * (1 + len(erasures))
+    found = log_probabilities(text_model, texts, targets, protocol)
     return list(found.view(1 + len(erasures), len(attributions)))

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.methods import Paths, method
-from udig_lab.model.protocol import protocol
-from udig_lab.model.textmodel import as_text_model, left_as_found
-from udig_lab.posing import pose
+from udig_lab.methods import method
+from udig_lab.model.protocol import CORRECTED
+from udig_lab.model.textmodel import as_text_model
+from udig_lab.problem import posed
 
 # On these paths a token's points depend on the token and the baseline alone.
 TOKENWISE = ("ig", "dig", "udig")
@@ -72,12 +72,8 @@ def word_approximation_error(
 def _distances(model: Any, attribution: Attribution, places: Sequence[int]) -> Tensor:
     """(len(places),) mean distance along the paths of some tokens."""
     a = attribution
-    with left_as_found(model.model):
-        problem = pose(model, [a.encoding], baseline=a.baseline, target=[a.target], rules=protocol("corrected"))
-        made = method(a.method).build(problem, **a.settings)
-        if not isinstance(made, Paths):
-            raise ValueError(f'{a.method} follows no path with these settings; use rule="gauss_legendre"')
-        integral: Any = made.integral(0)
+    with posed(model, [a.encoding], baseline=a.baseline, target=[a.target], protocol=CORRECTED) as problem:
+        integral = method(a.method).paths(a.method, problem, a.settings).integral(0)
     points = integral.points[:, list(places)].transpose(0, 1)  # (T, K, D)
     flat: Tensor = points.flatten(0, 1)  # (T K, D)
     nearest = model.table[model.vocabulary.nearest(flat, 1)[:, 0]]

@@ -14,6 +14,7 @@ from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x
 from udig_lab.methods.removal import shapley_sampling, sig
 from udig_lab.methods.solution import Paths, Solution
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
+from udig_lab.problem import Problem
 
 __all__ = ["METHODS", "Method", "Paths", "Solution", "method"]
 
@@ -43,6 +44,18 @@ class Method:
             has = f"it has {', '.join(self.defaults)}" if self.defaults else "it has none"
             raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}; {has}")
         return self.defaults | given
+
+    def paths(self, name: str, problem: Problem, settings: dict[str, Any]) -> Paths:
+        """The line integrals that the method would have evaluated.
+
+        Raises:
+            ValueError: it follows no path, always or with these settings.
+        """
+        built = self.build(problem, **settings)
+        if not isinstance(built, Paths):
+            hint = '; pass rule="gauss_legendre"' if settings.get("rule") in ("exact", "adaptive") else ""
+            raise ValueError(f"{name} follows no path with these settings, so there is nothing to trace{hint}")
+        return built
 
 
 def method(name: str) -> Method:

@@ -40,8 +40,8 @@ def adaptive(problem: Problem, *, n_steps: int, tolerance: float) -> tuple[list[
 
     Args:
         problem: texts and baseline.
-        n_steps: the most nodes a text may use; a text that runs out keeps what it has, and its Delta% says so.
-        tolerance: in percent; an upper bound on Delta%.
+        n_steps: the most nodes a text may use; a text that runs out keeps what it has, and its Δ% says so.
+        tolerance: in percent; an upper bound on Δ%.
 
     Returns:
         scores (L,), gradient evaluations and additional forward passes of every text.

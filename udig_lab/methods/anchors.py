@@ -91,8 +91,8 @@ def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: 
 
 def _greedy_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
     """(b, k) squared distance from each candidate (b, k, D) to its own monotone version."""
-    goal = (current - (current - baseline) / m)[:, None]  # (b, 1, D) where non-monotone coordinates are sent
-    change = (candidate - goal).mul_(_outside(candidate, current, baseline))  # (b, k, D)
+    bent = (current - (current - baseline) / m)[:, None]  # (b, 1, D) where non-monotone coordinates are sent
+    change = (candidate - bent).mul_(_outside(candidate, current, baseline))  # (b, k, D)
     cost: Tensor = torch.linalg.vecdot(change, change)
     return cost
 

@@ -64,5 +64,5 @@ def random(problem: Problem, *, seed: int = 0) -> Solution:
     for i, encoding in enumerate(problem.encodings):
         generator = np.random.default_rng([seed, *encoding.input_ids.tolist()])
         drawn = torch.from_numpy(generator.normal(size=len(encoding)))
-        scores.append(drawn.to(problem.model.table.device) * problem.moving(i))
+        scores.append(drawn.to(problem.model.table.device) * problem.explained(i))
     return Solution(scores, [0] * len(problem), totals=[float("nan")] * len(problem))

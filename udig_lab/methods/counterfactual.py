@@ -57,27 +57,26 @@ def ig2(
     module = _layer(problem.model.model, layer)
     table = problem.model.table
     low, high = float(table.min()), float(table.max())
-    goals = _Goals(problem, references, module, layer is None)
-    ends: dict[int, Tensor] = {}  # GradCF of every text, (R, L, D)
+    representations = _References(problem, references, module, layer is None)
 
     def integral(i: int) -> LineIntegral:
-        goal = goals.of(i)  # (R, H)
-        owners = torch.full((len(goal),), i, device=goal.device)
+        others = representations.of(i)  # (R, H)
+        owners = torch.full((len(others),), i, device=others.device)
 
         def away(points: Tensor) -> Tensor:
             mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
             with _heard(module, layer is None, problem.model.decoder) as heard:
                 problem.reader(points, mask, owners)
-            (gradient,) = torch.autograd.grad(mse_loss(heard[0], goal), points)
-            return gradient * problem.moving(i)[:, None]
+            (gradient,) = torch.autograd.grad(mse_loss(heard[0], others), points)
+            return gradient * problem.explained(i)[:, None]
 
-        start = problem.explicand(i).expand(len(goal), -1, -1)
+        start = problem.explicand(i).expand(len(others), -1, -1)
         points = gradpath(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high))  # (T+1, R, L, D)
-        ends[i] = points[-1].clone()
-        steps = (points[:-1] - points[1:]) / len(goal)  # mean over references
-        return LineIntegral(points[:-1].flatten(0, 1), steps.flatten(0, 1))
+        steps = (points[:-1] - points[1:]) / len(others)  # mean over references
+        # GradCF takes the baseline's place; a copy, so that it does not keep the whole path in memory.
+        return LineIntegral(points[:-1].flatten(0, 1), steps.flatten(0, 1), baselines=points[-1].clone())
 
-    return Paths(integral, starts=ends.__getitem__, start="gradcf", gradients=2)
+    return Paths(integral, baseline="gradcf", gradients=2)
 
 
 def gradpath(
@@ -119,7 +118,7 @@ def gradpath(
     return torch.stack(points)
 
 
-class _Goals:
+class _References:
     """Representations of the references of every text."""
 
     def __init__(self, problem: Problem, references: Sequence[Text] | None, module: nn.Module, at_input: bool):

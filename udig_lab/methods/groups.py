@@ -55,7 +55,7 @@ def idg(
         explicand, baseline = problem.ends(i)
         scored = shared_out(attribution, (explicand - baseline).double(), family, dimensions=dimensions)
         groups.append(scored)
-        scores.append(_token_scores(scored, problem.moving(i)))
+        scores.append(_token_scores(scored, problem.explained(i)))
         totals.append(float(attribution.sum()))
     return Solution(scores, [n_steps] * len(problem), totals=totals, groups=groups)
 
@@ -96,9 +96,9 @@ def shared_out(
     return tuple(scored)
 
 
-def _token_scores(groups: Sequence[Group], moving: Tensor) -> Tensor:
+def _token_scores(groups: Sequence[Group], explained: Tensor) -> Tensor:
     """(L,) the value of every token with the sign of its IDG."""
-    scores = torch.zeros(len(moving), dtype=torch.float64, device=moving.device)
+    scores = torch.zeros(len(explained), dtype=torch.float64, device=explained.device)
     for group in groups:
         if group.label == "token":
             scores[group.start] = group.value if group.idg >= 0 else -group.value

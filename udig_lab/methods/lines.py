@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def ig(
         problem: texts and baseline.
         n_steps: nodes of the quadrature rule; with "adaptive", the most a text may use.
         rule: "gauss_legendre", "left", "right", "midpoint", "trapezoid", or "adaptive", which adds nodes until the
-            text's Delta% is at most ``tolerance``.
+            text's Δ% is at most ``tolerance``.
         tolerance: in percent; for "adaptive" only.
 
     Source: Sundararajan, Taly & Yan, ICML 2017, eq. 1. The defaults are those of the runs in Enguehard, Findings of
@@ -72,7 +73,7 @@ def gradient_shap(problem: Problem, *, n_samples: int = 5, stdev: float = 0.0, s
         noise = None
         if stdev:
             noise = stdev * torch.randn(n_samples, *explicand.shape, generator=generator).to(explicand)
-            noise = noise * problem.moving(i)[:, None]
+            noise = noise * problem.explained(i)[:, None]
         return scattered(explicand, baseline.expand(n_samples, -1, -1), nodes, noise)
 
     return Paths(integral)
@@ -103,16 +104,14 @@ def expected_gradients(
         raise ValueError("expected_gradients needs at least one baseline; pass baselines=('pad', 'mask')")
     chosen: list[Baseline] = [as_baseline(b, problem.model) for b in baselines]
 
-    def starts(i: int) -> Tensor:
-        return torch.stack([b.embeddings(problem.encodings[i], problem.model.table) for b in chosen])  # (R, L, D)
-
     def integral(i: int) -> LineIntegral:
         explicand = problem.explicand(i)
         nodes = torch.rand(n_samples, generator=_generator(problem, i, seed)).to(explicand)
         which = torch.arange(n_samples, device=explicand.device) % len(chosen)
-        return scattered(explicand, starts(i)[which], nodes)
+        starts = torch.stack([b.embeddings(problem.encodings[i], problem.model.table) for b in chosen])  # (R, L, D)
+        return replace(scattered(explicand, starts[which], nodes), baselines=starts)
 
-    return Paths(integral, starts=starts, start=f"{len(chosen)} baselines")
+    return Paths(integral, baseline=f"{len(chosen)} baselines")
 
 
 def _generator(problem: Problem, i: int, seed: int) -> torch.Generator:

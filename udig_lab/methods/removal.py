@@ -33,7 +33,7 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | So
         return _left_out(problem)
 
     def integral(i: int) -> object:
-        tokens = problem.moving(i).nonzero()[:, 0]
+        tokens = problem.explained(i).nonzero()[:, 0]
         return segments(*problem.ends(i), tokens, n_steps=n_steps, rule=rule)
 
     return Paths(integral)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | So
 
 def _left_out(problem: Problem) -> Solution:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
-    places = [(i, t) for i in range(len(problem)) for t in problem.moving(i).nonzero()[:, 0].tolist()]
+    places = [(i, t) for i in range(len(problem)) for t in problem.explained(i).nonzero()[:, 0].tolist()]
 
     def embed(r: int) -> Tensor:
         i, token = places[r]
@@ -54,7 +54,7 @@ def _left_out(problem: Problem) -> Solution:
     scores = [at_input.new_zeros(n) for n in problem.lengths]
     for (i, token), value in zip(places, values, strict=True):
         scores[i][token] = at_input[i] - value
-    moved = [int(problem.moving(i).sum()) for i in range(len(problem))]
+    moved = [int(problem.explained(i).sum()) for i in range(len(problem))]
     return Solution(scores, [0] * len(problem), [m + 1 for m in moved])
 
 
@@ -75,9 +75,9 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
     scores, forwards = [], []
     for i in range(len(problem)):  # captum takes one text at a time; it batches the orders
         explicand, baseline = problem.ends(i)
-        moving = problem.moving(i)
+        explained = problem.explained(i)
         # One feature a token; special tokens, which do not move, share one.
-        features = torch.where(moving, moving.cumsum(0), 0)[None, :, None].repeat(1, 1, explicand.shape[1])
+        features = torch.where(explained, explained.cumsum(0), 0)[None, :, None].repeat(1, 1, explicand.shape[1])
 
         def value(points: Tensor, i: int = i) -> Tensor:
             return problem.values(lambda r: points[r], [i] * len(points))
@@ -91,8 +91,8 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
                 n_samples=n_samples,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        scores.append(found[0, :, 0].double() * moving)  # a feature's value is repeated over its dimensions
-        forwards.append(n_samples * (int(moving.sum()) + 1) + 1)
+        scores.append(found[0, :, 0].double() * explained)  # a feature's value is repeated over its dimensions
+        forwards.append(n_samples * (int(explained.sum()) + 1) + 1)
     return Solution(scores, [0] * len(problem), forwards)
 
 

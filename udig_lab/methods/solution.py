@@ -1,39 +1,23 @@
-"""What a method hands back: paths for the engine to follow, or scores it found in another way."""
+"""What a method hands back: paths for the engine to follow, or a solution it found in another way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from udig_lab.methods.trees import Group
 from udig_lab.paths import Integral
+from udig_lab.problem import Problem
 
-
-@dataclass(frozen=True)
-class Paths:
-    """One line integral a text.
-
-    Attributes:
-        integral: text i -> its points and weights.
-        anchors: text i -> for each token the words its path visits, input first; None for special tokens.
-        starts: text i -> (R, L, D) where its paths begin, when that is not the problem's baseline; F(x') is then the
-            mean of F over the R points. Asked for after the text's integral.
-        start: what to call such a baseline.
-        gradients: what a point costs: 1 for the gradient of F there, more when finding the point took some as well.
-    """
-
-    integral: Callable[[int], Integral]
-    anchors: Callable[[int], tuple[tuple[str, ...] | None, ...]] | None = None
-    starts: Callable[[int], Tensor] | None = None
-    start: str = ""
-    gradients: int = 1
+Anchors = tuple[tuple[str, ...] | None, ...]  # for each token the words its path visits; None for special tokens
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Scores of N texts.
+    """Scores of N texts, and what belongs to them.
 
     Attributes:
         scores: (L,) each.
@@ -41,6 +25,9 @@ class Solution:
         forwards: forward passes without gradient, a text.
         totals: what should equal F(x) - F(x'), where that is not the sum of the scores.
         groups: the groups of every text, for methods that score groups.
+        anchors: the words that every token's path visits, input first, for methods through words.
+        at_baseline: F(x'), a text, where that is not F at the problem's baseline.
+        baseline: what to call such a baseline.
     """
 
     scores: Sequence[Tensor]
@@ -48,3 +35,73 @@ class Solution:
     forwards: Sequence[int] | None = None
     totals: Sequence[float] | None = None
     groups: Sequence[tuple[Group, ...]] | None = None
+    anchors: Sequence[Anchors] | None = None
+    at_baseline: Sequence[float] | None = None
+    baseline: str | None = None
+
+    def solve(self, problem: Problem) -> Solution:
+        """Itself: nothing is left to do."""
+        return self
+
+
+@dataclass(frozen=True)
+class Paths:
+    """One line integral a text, for the engine to evaluate.
+
+    Attributes:
+        integral: text i -> its points and weights. Where they begin elsewhere than at the problem's baseline, it says
+            so in ``baselines``.
+        anchors: text i -> the words its paths visit.
+        baseline: what to call a baseline of its own.
+        gradients: what a point costs: 1 for the gradient of F there, more when finding the point took some as well.
+    """
+
+    integral: Callable[[int], Integral]
+    anchors: Callable[[int], Anchors] | None = None
+    baseline: str | None = None
+    gradients: int = 1
+
+    def solve(self, problem: Problem) -> Solution:
+        """Follow every path."""
+        evaluations = [0] * len(problem)
+        baselines: list[Tensor | None] = [None] * len(problem)
+
+        def build(i: int) -> Integral:
+            integral = self.integral(i)
+            evaluations[i] = len(integral) * self.gradients
+            baselines[i] = integral.baselines
+            return integral
+
+        scores = problem.integrate(build, "tokens")
+        return self._solution(problem, scores, evaluations, baselines)
+
+    def solve_one(self, problem: Problem) -> tuple[Integral, Tensor, Solution]:
+        """The path of a single text, what each of its points adds to each token's score (K, L), and the solution."""
+        integral = self.integral(0)
+        (parts,) = problem.integrate(lambda _: integral, "points")
+        scores = [parts.double().sum(0)]
+        return integral, parts, self._solution(problem, scores, [len(parts) * self.gradients], [integral.baselines])
+
+    def _solution(
+        self,
+        problem: Problem,
+        scores: Sequence[Tensor],
+        evaluations: Sequence[int],
+        baselines: Sequence[Tensor | None],
+    ) -> Solution:
+        anchors = None if self.anchors is None else [self.anchors(i) for i in range(len(problem))]
+        own = [b for b in baselines if b is not None]  # of all texts, or of none
+        at_baseline = _means(problem, own) if own else None
+        return Solution(
+            scores, evaluations, anchors=anchors, at_baseline=at_baseline, baseline=self.baseline if own else None
+        )
+
+
+def _means(problem: Problem, baselines: Sequence[Tensor]) -> list[float]:
+    """Mean of F over the points (R, L, D) where the paths of each text begin."""
+    rows = [(i, r) for i, points in enumerate(baselines) for r in range(len(points))]
+    values = problem.values(lambda q: baselines[rows[q][0]][rows[q][1]], [i for i, _ in rows]).double()
+    texts = torch.tensor([i for i, _ in rows], device=values.device)
+    sums = torch.zeros(len(problem), dtype=values.dtype, device=values.device).index_add(0, texts, values)
+    means: list[float] = (sums / texts.bincount(minlength=len(problem))).tolist()
+    return means

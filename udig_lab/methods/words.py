@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.methods.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
-from udig_lab.methods.solution import Paths
+from udig_lab.methods.solution import Anchors, Paths
 from udig_lab.methods.walk import DigSearch
 from udig_lab.paths import Integral, one_at_a_time, polyline
 from udig_lab.problem import Problem
@@ -123,14 +123,14 @@ def _search(
 def _words(problem: Problem, i: int) -> Tensor:
     """(T,) ids of the tokens of text i that move."""
     ids = problem.encodings[i].input_ids.to(problem.model.table.device)
-    return ids[problem.moving(i)]
+    return ids[problem.explained(i)]
 
 
 def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
         paths = search.vertices(_words(problem, i), factor)  # (P, T, D)
         vertices = problem.explicand(i).expand(len(paths), -1, -1).clone()  # special tokens stand still
-        vertices[:, problem.moving(i)] = paths
+        vertices[:, problem.explained(i)] = paths
         return polyline(vertices, rule=rule)
 
     return Paths(integral, _names(problem, search))
@@ -138,23 +138,23 @@ def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) ->
 
 def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
-        tokens = problem.moving(i).nonzero()[:, 0]  # (T,)
+        tokens = problem.explained(i).nonzero()[:, 0]  # (T,)
         return one_at_a_time(problem.explicand(i), tokens, search.vertices(_words(problem, i), factor), rule=rule)
 
     return Paths(integral, _names(problem, search))
 
 
-def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], tuple[tuple[str, ...] | None, ...]]:
+def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], Anchors]:
     """For every token the words its path visits, input first."""
     name = problem.model.vocabulary.name
 
-    def anchors(i: int) -> tuple[tuple[str, ...] | None, ...]:
+    def anchors(i: int) -> Anchors:
         rows = iter(search.anchors(_words(problem, i)).tolist())
         return tuple(
             tuple(f"<{problem.baseline.name}>" if row == BASELINE_ANCHOR else name(row) for row in next(rows))
-            if moves
+            if explained
             else None
-            for moves in problem.moving(i).tolist()
+            for explained in problem.explained(i).tolist()
         )
 
     return anchors

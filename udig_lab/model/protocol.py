@@ -67,10 +67,10 @@ ERASER = Protocol(
 PROTOCOLS = {p.name: p for p in (CORRECTED, AS_PUBLISHED, ERASER)}
 
 
-def protocol(name: str | Protocol) -> Protocol:
-    """Look a protocol up by name.
+def as_protocol(name: str | Protocol) -> Protocol:
+    """A protocol, or the one of that name.
 
-    >>> protocol("as_published").moving_target, protocol("eraser").reading
+    >>> as_protocol("as_published").moving_target, as_protocol("eraser").reading
     (True, 'corrected')
 
     Raises:

@@ -25,49 +25,49 @@ class Target:
 
     Attributes:
         task: the model's.
-        kind: "logit" of a class, its "log_odds" log p / (1 - p); the "start" logit of an answer, its "end" logit or
+        output: "logit" of a class, its "log_odds" log p / (1 - p); the "start" logit of an answer, its "end" logit or
             their sum ("joint"); "log_prob" of a continuation, or the sum of its "logit"s.
         index: (N, c) what is explained in each text: a class; start and end; the ids of a continuation, padded
             with -1.
         names: N labels.
         probabilities: N probabilities of what is explained, at the input.
-        moving: explain the largest logit of every point instead (the published code's choice).
+        moving_target: explain the largest logit of every point instead (the published code's choice).
     """
 
     task: str
-    kind: str
+    output: str
     index: Tensor
     names: tuple[str, ...]
     probabilities: tuple[float, ...]
-    moving: bool = False
+    moving_target: bool = False
 
-    def __call__(self, output: Tensor, owners: Tensor) -> Tensor:
-        """F (n,) of a model's output for n points; row r belongs to text ``owners[r]``."""
+    def __call__(self, outputs: Tensor, owners: Tensor) -> Tensor:
+        """F (n,) of a model's outputs for n points; row r belongs to text ``owners[r]``."""
         index = self.index[owners]  # (n, c)
         if self.task == "span":
-            return self._span(output, index)
+            return self._span(outputs, index)
         if self.task == "causal":
-            return self._continuation(output, index)
-        if self.moving:
-            index = output.argmax(-1, keepdim=True)
-        own = output.gather(1, index)[:, 0]  # (n,)
-        if self.kind == "logit":
+            return self._continuation(outputs, index)
+        if self.moving_target:
+            index = outputs.argmax(-1, keepdim=True)
+        own = outputs.gather(1, index)[:, 0]  # (n,)
+        if self.output == "logit":
             return own
-        others = output.scatter(1, index, -torch.inf)
+        others = outputs.scatter(1, index, -torch.inf)
         return own - others.logsumexp(-1)
 
-    def _span(self, output: Tensor, index: Tensor) -> Tensor:
+    def _span(self, outputs: Tensor, index: Tensor) -> Tensor:
         """Output (n, 2, L), index (n, 2)."""
-        best = output.amax(-1) if self.moving else output.gather(2, index[:, :, None])[..., 0]  # (n, 2)
-        return {"start": best[:, 0], "end": best[:, 1], "joint": best.sum(1)}[self.kind]
+        best = outputs.amax(-1) if self.moving_target else outputs.gather(2, index[:, :, None])[..., 0]  # (n, 2)
+        return {"start": best[:, 0], "end": best[:, 1], "joint": best.sum(1)}[self.output]
 
-    def _continuation(self, output: Tensor, index: Tensor) -> Tensor:
+    def _continuation(self, outputs: Tensor, index: Tensor) -> Tensor:
         """Output (n, keep, V): the last positions predict the continuation (n, c), which ends where they end."""
-        scores = output.log_softmax(-1) if self.kind == "log_prob" else output
+        scores = outputs.log_softmax(-1) if self.output == "log_prob" else outputs
         real = index >= 0  # (n, c), real ones first
-        column = output.shape[1] - real.sum(1, keepdim=True) + torch.arange(index.shape[1], device=index.device)
+        column = outputs.shape[1] - real.sum(1, keepdim=True) + torch.arange(index.shape[1], device=index.device)
         row = torch.arange(len(index), device=index.device)[:, None]
-        picked = scores[row, column.clamp(max=output.shape[1] - 1), index.clamp(min=0)]  # (n, c)
+        picked = scores[row, column.clamp(max=outputs.shape[1] - 1), index.clamp(min=0)]  # (n, c)
         return (picked * real).sum(1)
 
     def of(self, i: int) -> int | tuple[int, ...]:
@@ -78,51 +78,51 @@ class Target:
 
 def resolve(
     target: Any,
-    kind: str | None,
+    output: str | None,
     model: TextModel,
     encodings: Sequence[Encoding],
     outputs: Sequence[Tensor],
     *,
-    moving: bool = False,
+    moving_target: bool = False,
 ) -> Target:
     """Decide what is explained in every text.
 
     Args:
         target: the caller's wish: None for what the model predicts at the input; else one for all texts or one each.
-        kind: one of ``OUTPUTS`` for the model's task, None for the first.
+        output: one of ``OUTPUTS`` for the model's task, None for the first.
         model: the model.
         encodings: N texts.
         outputs: N outputs of the model at the input.
-        moving: see ``Target``.
+        moving_target: see ``Target``.
 
     Raises:
-        ValueError: an unknown kind, class or answer, or another number of targets than texts.
+        ValueError: an unknown output, class or answer, or another number of targets than texts.
     """
-    kinds = OUTPUTS[model.task]
-    kind = kind or kinds[0]
-    if kind not in kinds:
-        raise ValueError(f"unknown output {kind!r} for a {model.task} model; choose one of {', '.join(kinds)}")
+    known = OUTPUTS[model.task]
+    output = output or known[0]
+    if output not in known:
+        raise ValueError(f"unknown output {output!r} for a {model.task} model; choose one of {', '.join(known)}")
     wishes = _one_each(target, len(encodings), model.task)
     if model.task == "classification":
-        return _classes(wishes, kind, model, torch.stack(list(outputs)), moving)
+        return _classes(wishes, output, model, torch.stack(list(outputs)), moving_target)
     if model.task == "span":
-        return _spans(wishes, kind, encodings, outputs, moving)
+        return _spans(wishes, output, encodings, outputs, moving_target)
     raise AssertionError("continuations are resolved while the texts are encoded")
 
 
 def continuations(
-    ids: Sequence[Sequence[int]], kind: str | None, model: TextModel, outputs: Sequence[Tensor]
+    ids: Sequence[Sequence[int]], output: str | None, model: TextModel, outputs: Sequence[Tensor]
 ) -> Target:
     """The target of a causal language model: N continuations as token ids."""
-    kind = kind or OUTPUTS["causal"][0]
-    if kind not in OUTPUTS["causal"]:
-        raise ValueError(f"unknown output {kind!r} for a causal model; choose one of {', '.join(OUTPUTS['causal'])}")
+    output = output or OUTPUTS["causal"][0]
+    if output not in OUTPUTS["causal"]:
+        raise ValueError(f"unknown output {output!r} for a causal model; choose one of {', '.join(OUTPUTS['causal'])}")
     width = max(len(row) for row in ids)
     index = torch.tensor([[*row, *[-1] * (width - len(row))] for row in ids], device=outputs[0].device)
     names = [model.tokenizer.decode(row) if model.tokenizer is not None else str(list(row)) for row in ids]
     everyone = torch.arange(len(ids), device=index.device)
     log_prob = Target("causal", "log_prob", index, tuple(names), ())(torch.stack(list(outputs)), everyone)
-    return Target("causal", kind, index, tuple(names), tuple(log_prob.exp().tolist()))
+    return Target("causal", output, index, tuple(names), tuple(log_prob.exp().tolist()))
 
 
 def _one_each(target: Any, n: int, task: str) -> list[Any]:
@@ -133,9 +133,9 @@ def _one_each(target: Any, n: int, task: str) -> list[Any]:
     return wishes
 
 
-def _classes(wishes: Sequence[Any], kind: str, model: TextModel, logits: Tensor, moving: bool) -> Target:
+def _classes(wishes: Sequence[Any], output: str, model: TextModel, logits: Tensor, moving_target: bool) -> Target:
     classes = logits.shape[1]
-    if kind == "log_odds" and classes < 2:
+    if output == "log_odds" and classes < 2:
         raise ValueError(f'{model.name} has one output, so there are no log-odds; explain its output="logit"')
     names = {model.class_name(c): c for c in range(classes)}
     best = logits.argmax(-1).tolist()
@@ -150,17 +150,22 @@ def _classes(wishes: Sequence[Any], kind: str, model: TextModel, logits: Tensor,
     index = torch.tensor(indices, device=logits.device)[:, None]  # (N, 1)
     probabilities = logits.softmax(-1).gather(1, index)[:, 0].tolist()
     return Target(
-        "classification", kind, index, tuple(model.class_name(i) for i in indices), tuple(probabilities), moving
+        "classification",
+        output,
+        index,
+        tuple(model.class_name(i) for i in indices),
+        tuple(probabilities),
+        moving_target,
     )
 
 
 def _spans(
-    wishes: Sequence[Any], kind: str, encodings: Sequence[Encoding], outputs: Sequence[Tensor], moving: bool
+    wishes: Sequence[Any], output: str, encodings: Sequence[Encoding], outputs: Sequence[Tensor], moving_target: bool
 ) -> Target:
     spans, names, probabilities = [], [], []
-    for number, (wish, encoding, output) in enumerate(zip(wishes, encodings, outputs, strict=True)):
+    for number, (wish, encoding, logits) in enumerate(zip(wishes, encodings, outputs, strict=True)):
         if wish is None:
-            start, end = best_span(output, encoding)
+            start, end = best_span(logits, encoding)
         elif isinstance(wish, str):
             start, end = _find(wish, encoding, number)
         else:
@@ -172,17 +177,17 @@ def _spans(
             )
         spans.append((start, end))
         names.append(_between(encoding, start, end))
-        log = output.log_softmax(-1)
+        log = logits.log_softmax(-1)
         probabilities.append(float((log[0, start] + log[1, end]).exp()))
     index = torch.tensor(spans, device=outputs[0].device)  # (N, 2)
-    return Target("span", kind, index, tuple(names), tuple(probabilities), moving)
+    return Target("span", output, index, tuple(names), tuple(probabilities), moving_target)
 
 
-def best_span(output: Tensor, encoding: Encoding, longest: int = 30) -> tuple[int, int]:
+def best_span(logits: Tensor, encoding: Encoding, longest: int = 30) -> tuple[int, int]:
     """Start and end (inclusive) of the answer with the largest sum of logits (2, L), at most ``longest`` tokens."""
     context = _context(encoding)
-    allowed = torch.tensor([s == context for s in encoding.sequence_ids], device=output.device)  # (L,)
-    both = output[0][:, None] + output[1][None, :]  # (L, L): start, end
+    allowed = torch.tensor([s == context for s in encoding.sequence_ids], device=logits.device)  # (L,)
+    both = logits[0][:, None] + logits[1][None, :]  # (L, L): start, end
     inside = allowed[:, None] & allowed[None, :]
     order = torch.ones_like(inside).triu() & torch.ones_like(inside).tril(longest - 1)
     flat = int(both.masked_fill(~(inside & order), -torch.inf).argmax())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
 )
 
+from udig_lab.model.inputs import Encoding, encode, encode_ids
 from udig_lab.model.vocabulary import Vocabulary
 
 TASKS = ("classification", "span", "causal")
@@ -112,6 +113,36 @@ class TextModel:
         ):
             positions -= config.pad_token_id + 1
         return positions
+
+    def encode(
+        self,
+        texts: Any = None,
+        *,
+        input_ids: Any = None,
+        special_ids: Sequence[int] | None = None,
+        max_length: int | None = None,
+    ) -> tuple[list[Encoding], bool]:
+        """Tokenise what was given; True when it was a single text or sequence."""
+        if (texts is None) == (input_ids is None):
+            raise ValueError("pass either texts or input_ids=…, and not both")
+        if input_ids is not None:
+            first = input_ids[0] if len(input_ids) else None
+            single = isinstance(first, int) or (isinstance(first, Tensor) and first.ndim == 0)
+            encodings = encode_ids(input_ids, special_ids=special_ids, tokenizer=self.tokenizer)
+            for encoding in encodings:
+                if int(encoding.input_ids.max()) >= len(self.table) or int(encoding.input_ids.min()) < 0:
+                    raise ValueError(
+                        f"token id {int(encoding.input_ids.max())} is outside the vocabulary of {len(self.table)} rows"
+                    )
+            return encodings, single
+        if self.tokenizer is None:
+            raise ValueError("texts need a tokenizer: pass tokenizer=…, or input_ids=… with special_ids=…")
+        single = isinstance(texts, (str, tuple))
+        listed = [texts] if single else list(texts)
+        if not listed:
+            raise ValueError("the list of texts is empty; pass at least one text")
+        limit = max_length if max_length is not None else self.limit
+        return encode(listed, self.tokenizer, limit=limit, truncate=max_length is not None), single
 
     def class_name(self, index: int) -> str:
         """The label of a class, from the model's configuration."""
