@@ -12,14 +12,14 @@ from torch import Tensor
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
-from udig_lab.explainer import Trace
 from udig_lab.faithfulness.bounds import oracle
-from udig_lab.faithfulness.erasure import JudgedTarget, chosen_tokens, erase, log_probabilities, replacement_row, units
+from udig_lab.faithfulness.erasure import Judged, chosen_tokens, erase, replacement_row, units, values
 from udig_lab.model.protocol import CORRECTED
 from udig_lab.model.textmodel import TextModel
 from udig_lab.paths import LineIntegral
 from udig_lab.problem import posed
 from udig_lab.quadrature import segment_rule
+from udig_lab.tracing import Trace
 
 Json = dict[str, Any]
 BASELINES = ("mask", "pad")
@@ -367,8 +367,8 @@ def curves(model: TextModel, attributions: Sequence[Attribution], replacement: s
         for k in range(len(groups) + 1):
             chosen = chosen_tokens(len(a), [groups[u] for u in ranked[:k]])
             changed.append(erase(a, chosen, False, row, CORRECTED))
-    target = JudgedTarget(attributions[0].target, attributions[0].output)
-    log_p = log_probabilities(model, changed, [target] * len(changed), CORRECTED)
+    judged = Judged(attributions[0].target, attributions[0].output)
+    log_p = values(model, changed, [judged] * len(changed), CORRECTED)
     return log_p.double().exp().view(len(attributions), -1)
 
 
@@ -417,7 +417,7 @@ def enter(sentence: Json, baseline: str, way: str, a: Attribution) -> None:
     sentence.setdefault("words", [word for word, _ in a.words()])
     sentence.setdefault("target", a.target_name)
     sentence.setdefault("class", a.target)
-    sentence.setdefault("p", round(a.probability, 3))
+    sentence.setdefault("p", round(a.probability or 0.0, 3))
     place = sentence["by"].setdefault(baseline, {"change": round(a.f_input - a.f_baseline, 4), "scores": {}})
     place["scores"][way] = rounded([score for _, score in a.words()], 3)
 

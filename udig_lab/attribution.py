@@ -38,10 +38,11 @@ class Attribution:
         scores: L attributions, never normalised, in units of F (logits); for "idg", values between -1 and 1.
         special: L flags; special tokens score 0.
         target: what is explained: the index of a class, the (start, end) positions of an answer, or the token ids of
-            a continuation.
+            a continuation; of a contrast, two of them.
         target_name: its label or words.
         output: which number of it F is, such as "logit" or "log_odds".
-        probability: of the target for the input.
+        probability: of the target for the input; None where the head has none (a regression, a contrast).
+        at: the position whose class is explained, for models with one at every token; otherwise None.
         f_input: F at the input.
         f_baseline: F at the baseline.
         total: what should equal F(x) - F(x'): the sum of the scores, or for "idg" of the integrated gradients
@@ -62,10 +63,10 @@ class Attribution:
     word_ids: tuple[int | None, ...]
     scores: tuple[float, ...]
     special: tuple[bool, ...]
-    target: int | tuple[int, ...]
+    target: int | tuple[Any, ...]
     target_name: str
     output: str
-    probability: float
+    probability: float | None
     f_input: float
     f_baseline: float
     total: float
@@ -74,6 +75,7 @@ class Attribution:
     protocol: str = "corrected"
     token_types: tuple[int, ...] | None = None
     sequence_ids: tuple[int | None, ...] | None = None
+    at: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
     groups: tuple[Group, ...] | None = None
@@ -154,11 +156,15 @@ class Attribution:
 
     def __str__(self) -> str:
         body = " ".join(f"{word}({score:+.2f})" for word, score in self.words())
-        return f"{self.method} for {self.target_name!r} (p = {self.probability:.3f}): {body}"
+        return f"{self.method} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}"
+
+    def _p(self, before: str, after: str) -> str:
+        """The probability in words, where there is one."""
+        return "" if self.probability is None else f"{before}{self.probability:.3f}{after}"
 
     def _repr_html_(self) -> str:
         caption = (
-            f"{self.method} · {self.target_name} (probability {self.probability:.3f}) · baseline {self.baseline} · "
+            f"{self.method} · {self.target_name}{self._p(' (probability ', ')')} · baseline {self.baseline} · "
             f"sum {self.total:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
             f"Δ% = {self.delta_percent:.1f}"
         )
@@ -183,7 +189,7 @@ class Attribution:
             for name in ("tokens", "pieces", "input_ids", "word_ids", "scores", "special"):
                 fields[name] = tuple(fields[name])
             if isinstance(fields["target"], list):
-                fields["target"] = tuple(fields["target"])
+                fields["target"] = tuple(tuple(t) if isinstance(t, list) else t for t in fields["target"])
             for name in ("token_types", "sequence_ids"):
                 if fields.get(name) is not None:
                     fields[name] = tuple(fields[name])

@@ -87,8 +87,9 @@ def _explain(options: argparse.Namespace) -> int:
     line, table = to_terminal(found.words())
     console.print(line)
     console.print(table)
+    likely = "" if found.probability is None else f" with probability {found.probability:.3f}"
     console.print(
-        f"{found.method}, baseline {found.baseline}: {found.target_name} with probability {found.probability:.3f}; "
+        f"{found.method}, baseline {found.baseline}: {found.target_name}{likely}; "
         f"sum {found.total:+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
         f"(Δ% = {found.delta_percent:.1f}), {found.evaluations} gradients",
         markup=False,

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from udig_lab.model.batching import Budget, mask_of
 from udig_lab.paths import Integral
 
-# F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,)
+# F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,);
+# or C of them (n, C), each of which is integrated along the same path
 ScalarFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -61,7 +62,7 @@ def integrate(
         progress: show a bar.
 
     Returns:
-        one tensor an explicand.
+        one tensor an explicand; with C values of F, each has C as its first axis.
 
     Raises:
         ValueError: a gradient is not finite.
@@ -75,15 +76,13 @@ def integrate(
 
         def gradient(rows: slice, p: Tensor = points, m: Tensor = mask, o: Tensor = owners) -> Tensor:
             leaf = p[rows].requires_grad_(True)
-            total: Tensor = scalar(leaf, m[rows], o[rows]).sum()
-            (found,) = torch.autograd.grad(total, leaf)
-            return found
+            return _gradients(scalar(leaf, m[rows], o[rows]), leaf)
 
-        rows = budget.run(gradient, len(points))  # (n, L, D)
+        rows = budget.run(gradient, len(points))  # (n, L, D), or (n, C, L, D)
         start = 0
         for piece in pack:
             k, length = piece.points.shape[:2]
-            part = _collected(rows[start : start + k, :length], piece, collect)
+            part = _collected(rows[start : start + k, ..., :length, :], piece, collect)
             start += k
             if not bool(part.isfinite().all()):
                 raise ValueError(
@@ -94,18 +93,39 @@ def integrate(
             if known is None:
                 found[piece.owner] = part
             else:
-                found[piece.owner] = torch.cat([known, part]) if collect == "points" else known + part
+                found[piece.owner] = torch.cat([known, part], dim=-2) if collect == "points" else known + part
             bar.update(int(piece.first == 0))
     bar.close()
     return [f for f in found if f is not None]
 
 
+def _gradients(values: Tensor, points: Tensor) -> Tensor:
+    """Gradients (n, L, D) of values (n,) at points (n, L, D); (n, C, L, D) of values (n, C).
+
+    Raises:
+        ValueError: no gradient comes back to the points.
+    """
+    columns = values.sum(0).reshape(-1).unbind() if values.requires_grad else ()
+    last = len(columns) - 1  # one pass forward, and one backward for each
+    parts = [
+        torch.autograd.grad(v, points, retain_graph=c < last, allow_unused=True)[0] for c, v in enumerate(columns)
+    ]
+    if not parts or any(part is None for part in parts):
+        raise ValueError(
+            "no gradient comes back from this model (it is quantised, or cuts its output off); use a method that only "
+            'reads it forward, such as method="sig"'
+        )
+    return parts[0] if values.ndim == 1 else torch.stack(parts, dim=1)
+
+
 def _collected(gradient: Tensor, piece: _Piece, collect: str) -> Tensor:
-    """(k, L, D) gradients of a piece, times its weights, summed."""
+    """Gradients of a piece, (k, L, D) or (k, C, L, D), times its weights, summed."""
+    if gradient.ndim == 4:
+        gradient = gradient.transpose(0, 1)  # (C, k, L, D)
     if collect == "dimensions":
-        return torch.einsum("kld,kld->ld", gradient, piece.weights).double()
-    part: Tensor = torch.linalg.vecdot(gradient, piece.weights)  # (k, L)
-    return part.double().sum(0) if collect == "tokens" else part
+        return torch.einsum("...kld,kld->...ld", gradient, piece.weights).double()
+    part: Tensor = torch.linalg.vecdot(gradient, piece.weights)  # (k, L), or (C, k, L)
+    return part.double().sum(-2) if collect == "tokens" else part
 
 
 def _stacked(pack: Sequence[_Piece]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,23 +1,22 @@
-"""``explain``: texts in, attributions out; and ``trace``, the same with every step of the path kept."""
+"""``explain``: texts in, attributions out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 from torch import Tensor
 
 from udig_lab.attribution import Attribution, text_fields
-from udig_lab.methods import Solution
+from udig_lab.methods import Method, Solution
 from udig_lab.methods import method as method_named
-from udig_lab.methods.anchors import allowed_rows
-from udig_lab.model.inputs import Text
+from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS
+from udig_lab.model.inputs import Encoding, Text
 from udig_lab.model.protocol import Protocol, as_protocol
-from udig_lab.model.textmodel import as_text_model
-from udig_lab.model.vocabulary import Vocabulary
-from udig_lab.paths import Integral
+from udig_lab.model.target import ALL, CONTRAST
+from udig_lab.model.textmodel import TextModel, as_text_model
 from udig_lab.problem import Problem, posed
 
 
@@ -40,9 +39,11 @@ def explain(
     special_ids: Sequence[int] | None = None,
     max_length: int | None = None,
     protocol: str | Protocol = "corrected",
+    at: Any = None,
     precision: str = "float32",
     internal_batch_size: int | None = None,
     progress: bool | None = None,
+    check: bool = True,
     **settings: Any,
 ) -> Attribution | list[Attribution]:
     """Explain what a model says of one text or many.
@@ -55,26 +56,33 @@ def explain(
     Args:
         model: what ``udig_lab.load`` returns, a Hugging Face model with ``tokenizer=``, or a torch module with an
             embedding layer. It is left as it was found.
-        texts: one text or (question, context), or several (they are batched together).
+        texts: one text, (question, context) or chat (a list of messages with role and content), or several of them
+            (they are batched together); or what a tokenizer returns (its mask and types are kept).
         method: a name in ``udig_lab.methods.METHODS``.
         baseline: "pad", "mask", "unk", "zero", "mean", a token, a token id, or a tensor (D,) or (L, D); None takes
             the first of mask, pad and end-of-text that the tokenizer has. Special tokens keep their value on it.
-        target: one for all texts or one each; None explains what the model predicts for the input. A classifier
-            takes a class index or label, a span model an answer from the context or (start, end) token positions, a
-            causal language model the text that continues the prompt. It is fixed along the path.
+        target: one for all texts or a list with one each; None explains what the model predicts for the input. A
+            classifier takes a class index or label, a span model an answer from the context or (start, end) token
+            positions, a language model the text or token ids that continue the prompt. It is fixed along the path.
+            A tuple of two classes or continuations is their contrast: F is the difference of their logits, or
+            log-probabilities. "all" gives a list with an attribution for each class.
         output: which number of the target F is; None takes the first of
             "logit" (classifier), or "log_odds" log p / (1 - p);
             "joint" (span), the sum of start and end logit, or one of them, "start", "end";
             "log_prob" (causal), of the whole continuation, or the sum of its "logit"s.
         tokenizer: needed with a bare model and texts.
-        input_ids: token ids instead of texts: a list or 1-D tensor, or several of them.
+        input_ids: token ids instead of texts: a list, array or 1-D tensor, or several of them.
         special_ids: with ``input_ids``, the ids that are not explained; None asks the tokenizer.
         max_length: cut texts at this many tokens; None makes longer ones than the model reads an error.
+        at: token classifiers and masked language models only: the token whose class is explained, by its number or,
+            where it stands once, the word that it begins; None takes the only mask.
         protocol: "corrected", or "as_published" (embedding block twice, largest logit at every point).
         precision: "float32" for the model as it is; "bfloat16" multiplies matrices of gradient passes in bfloat16.
         internal_batch_size: points per forward and backward pass; None chooses by tokens, and halves when memory
             runs out.
         progress: show a bar; None shows it for long work in a terminal.
+        check: compare F at the input with the model's own output on the token ids, and raise where they differ.
+            False explains whatever answers where points go in at the embedding layer.
         settings: the method's own, such as ``n_steps``; see its entry in ``METHODS``.
 
     Returns:
@@ -87,126 +95,114 @@ def explain(
     entry = method_named(method)
     chosen = entry.settings(method, settings)
     encodings, single = text_model.encode(texts, input_ids=input_ids, special_ids=special_ids, max_length=max_length)
-    begin = time.perf_counter()
-    with posed(
-        text_model,
-        encodings,
-        baseline=baseline,
-        target=target,
-        output=output,
-        protocol=protocol,
-        precision=precision,
-        internal_batch_size=internal_batch_size,
-        progress=progress,
-    ) as problem:
-        solution = entry.build(problem, **chosen).solve(problem)
-        seconds = (time.perf_counter() - begin) / len(encodings)
-    made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
-    results = _attributions(problem, solution, made_by)
-    return results[0] if single else results
+    posing = {
+        "baseline": baseline,
+        "output": output,
+        "at": at,
+        "protocol": protocol,
+        "precision": precision,
+        "internal_batch_size": internal_batch_size,
+        "progress": progress,
+        "check": check,
+    }
+
+    def solved(wish: Any) -> list[Attribution]:
+        begin = time.perf_counter()
+        with posed(text_model, encodings, target=wish, **posing) as problem:
+            solution = entry.build(problem, **chosen).solve(problem)
+            seconds = (time.perf_counter() - begin) / len(encodings)
+        made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
+        return attributions_of(problem, solution, made_by)
+
+    results: list[Any]
+    if isinstance(target, str) and target == ALL:
+        results = _every(text_model, entry, solved, chosen, len(encodings))
+    elif text_model.task in GENERATING and isinstance(target, tuple) and len(target) == 2:
+        results = _contrasted(method, entry, encodings, *(solved(wish) for wish in target))
+    else:
+        results = solved(target)
+    return results[0] if single else results  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One explanation with every step of its path.
-
-    >>> import udig_lab as ul
-    >>> trace = ul.trace(ul.load("sst2"), "a gorgeous movie", method="ig", n_steps=8, rule="midpoint")
-    >>> len(trace.integral), tuple(trace.explicand.shape), tuple(trace.contributions.shape)
-    (8, (5, 384), (8, 5))
-    >>> trace.visits(2, candidates="words")[-1]
-    'gorgeous'
-
-    Attributes:
-        attribution: the result.
-        explicand: (L, D).
-        baseline: (L, D); the mean, where there are several.
-        integral: points and weights (K, L, D).
-        contributions: (K, L) what every point adds to every token's score.
-        f: (K,) F at every point.
-        vocabulary: the embedding table, for naming words.
-    """
-
-    attribution: Attribution
-    explicand: Tensor
-    baseline: Tensor
-    integral: Integral
-    contributions: Tensor
-    f: Tensor
-    vocabulary: Vocabulary
-
-    def visits(self, token: int, *, candidates: str = "all") -> tuple[str, ...]:
-        """The word nearest to each point at which a token stands, in the order of the path.
-
-        For paths through words ``Attribution.anchors`` names the anchors themselves, before they were bent.
-
-        Args:
-            token: its position.
-            candidates: "all" rows of the table, or "words".
-        """
-        allowed = allowed_rows(self.vocabulary, candidates)
-        moving = self.integral.weights[:, token].any(-1)  # on paths of one token at a time, its own
-        rows = self.vocabulary.nearest(self.integral.points[moving, token], 1, allowed)[:, 0]
-        return tuple(self.vocabulary.name(row) for row in rows.tolist())
+def _every(
+    model: TextModel, entry: Method, solved: Callable[[Any], list[Attribution]], chosen: dict[str, Any], n: int
+) -> list[list[Attribution]]:
+    """For each of n texts a list with an attribution for each class, from one walk of the path where possible."""
+    if model.task not in ONE_CLASS:
+        raise ValueError(f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none")
+    if entry.every and chosen.get("rule") != "adaptive":
+        flat = solved(ALL)
+        classes = len(flat) // n
+        return [flat[i * classes : (i + 1) * classes] for i in range(n)]
+    classes = getattr(model.config, "num_labels", None) or 2
+    return [list(row) for row in zip(*(solved(c) for c in range(classes)), strict=True)]
 
 
-def trace(
-    model: Any,
-    text: Text,
-    *,
-    method: str = "ig",
-    baseline: str | int | Tensor | None = None,
-    target: Any = None,
-    output: str | None = None,
-    tokenizer: Any | None = None,
-    protocol: str | Protocol = "corrected",
-    **settings: Any,
-) -> Trace:
-    """Explain one text and keep the path; arguments as for ``explain``.
+def _contrasted(
+    method: str, entry: Method, prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]
+) -> list[Attribution]:
+    """Explanations of one continuation minus those of another: F is the difference, and so are its scores.
 
     Raises:
-        ValueError: a method that follows no path (see ``explain`` for the rest).
+        ValueError: the method's scores are not linear in F.
     """
-    text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
-    entry = method_named(method)
-    chosen = entry.settings(method, settings)
-    encodings, _ = text_model.encode(text)
-    begin = time.perf_counter()
-    with posed(text_model, encodings, baseline=baseline, target=target, output=output, protocol=protocol) as problem:
-        integral, parts, solution = entry.paths(method, problem, chosen).solve_one(problem)
-        f = problem.values(lambda k: integral.block(k, k + 1)[0][0], [0] * len(integral))
-        seconds = time.perf_counter() - begin
-    explicand, start = problem.ends(0)
-    start = start if integral.baselines is None else integral.baselines.mean(0)
-    made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
-    (attribution,) = _attributions(problem, solution, made_by)
-    return Trace(attribution, explicand, start, integral, parts, f, text_model.vocabulary)
-
-
-def _attributions(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
-    target = problem.target
-    at_baseline = problem.at_baseline.tolist() if solution.at_baseline is None else solution.at_baseline
-
-    def of(values: Sequence[Any] | None, i: int) -> Any:
-        return None if values is None else values[i]
-
-    return [
-        Attribution(
-            **text_fields(e),
-            scores=tuple(solution.scores[i].double().tolist()),
-            target=target.of(i),
-            target_name=target.names[i],
-            output=target.output,
-            probability=target.probabilities[i],
-            f_input=float(problem.at_input[i]),
-            f_baseline=at_baseline[i],
-            baseline=solution.baseline or problem.baseline.name,
-            anchors=of(solution.anchors, i),
-            total=float(solution.scores[i].double().sum()) if solution.totals is None else solution.totals[i],
-            groups=of(solution.groups, i),
-            evaluations=solution.evaluations[i],
-            forwards=of(solution.forwards, i) or 0,
-            **made_by,
+    if not entry.linear:
+        raise ValueError(
+            f"{method} is not linear in F, so it has no contrast of two continuations; explain each alone"
         )
-        for i, e in enumerate(problem.encodings)
+    return [
+        replace(
+            a,
+            **text_fields(prompt),
+            scores=tuple(s - t for s, t in zip(a.scores[: len(prompt)], b.scores[: len(prompt)], strict=True)),
+            target=(a.target, b.target),
+            target_name=f"{a.target_name} − {b.target_name}",
+            output=CONTRAST,
+            probability=None,
+            f_input=a.f_input - b.f_input,
+            f_baseline=a.f_baseline - b.f_baseline,
+            total=a.total - b.total,
+            anchors=None if a.anchors is None else a.anchors[: len(prompt)],
+            evaluations=a.evaluations + b.evaluations,
+            forwards=a.forwards + b.forwards,
+            seconds=a.seconds + b.seconds,
+        )
+        for prompt, a, b in zip(prompts, one, other, strict=True)
     ]
+
+
+def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
+    """One for each text; where every class is explained, one for each text and class."""
+    target, at = problem.target, problem.reader.at
+    classes = range(len(target.names)) if target.every else (None,)
+    at_baseline = problem.at_baseline if solution.at_baseline is None else solution.at_baseline
+
+    def of(values: Any, i: int, c: int | None = None) -> Any:
+        return None if values is None else values[i] if c is None else values[i][c]
+
+    made = []
+    for i, encoding in enumerate(problem.encodings):
+        for c in classes:
+            scores = tuple(of(solution.scores, i, c).double().tolist())
+            total = of(solution.totals, i)
+            made.append(
+                Attribution(
+                    **text_fields(encoding),
+                    scores=scores,
+                    target=target.of(i, c),
+                    target_name=target.names[i if c is None else c],
+                    output=target.output,
+                    probability=of(target.probabilities, i, c),
+                    f_input=float(of(problem.at_input, i, c)),
+                    f_baseline=float(of(at_baseline, i, c)),
+                    total=sum(scores) if total is None else total,
+                    baseline=solution.baseline or problem.baseline.name,
+                    at=int(at[i, 0]) if at is not None and problem.model.task in AT_A_POSITION else None,
+                    anchors=of(solution.anchors, i),
+                    groups=of(solution.groups, i),
+                    evaluations=solution.evaluations[i],
+                    forwards=of(solution.forwards, i) or 0,
+                    **made_by,
+                )
+            )
+    return made

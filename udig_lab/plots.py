@@ -10,9 +10,9 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 
 from udig_lab.attribution import Attribution
-from udig_lab.explainer import Trace
 from udig_lab.heatmap import NEGATIVE, POSITIVE, STRONGEST, shades
 from udig_lab.picture import Picture, show, style
+from udig_lab.tracing import Trace
 
 __all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
 

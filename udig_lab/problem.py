@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,15 @@ import torch
 from torch import Tensor
 
 from udig_lab.engine import integrate
+from udig_lab.model.asked import asked_of
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
-from udig_lab.model.inputs import Encoding, continued
-from udig_lab.model.protocol import Protocol
-from udig_lab.model.reader import Reader, read
-from udig_lab.model.target import Target, continuations, resolve
+from udig_lab.model.check import read_checked
+from udig_lab.model.heads import GENERATING
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.protocol import CORRECTED, Protocol
+from udig_lab.model.reader import Reader, read, read_own
+from udig_lab.model.target import Target, continuations, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
 from udig_lab.paths import Integral
 
@@ -35,7 +37,7 @@ class Problem:
         baseline: the reference point.
         reader: embeddings -> the model's output.
         target: output -> F.
-        at_input, at_baseline: (N,) F at the explicands and at the baselines.
+        at_input, at_baseline: (N,) F at the explicands and at the baselines; (N, C) where every class is explained.
         budget: bounds every pass through the model.
         progress: whether long work shows a bar.
     """
@@ -89,7 +91,16 @@ class Problem:
     def integrate(
         self, build: Callable[[int], Integral], collect: str, texts: Sequence[int] | None = None
     ) -> list[Tensor]:
-        """Evaluate one line integral a text, or for some of the texts; see ``engine.integrate``."""
+        """Evaluate one line integral a text, or for some of the texts; see ``engine.integrate``.
+
+        Raises:
+            ValueError: weights that were made in inference mode, which torch takes no gradient through.
+        """
+        if any(p.is_inference() for p in self.model.model.parameters()):
+            raise ValueError(
+                "this model was made inside torch.inference_mode, so there is no gradient through it; explain "
+                'copy.deepcopy(model), made outside, or use a method that only reads it forward, such as method="sig"'
+            )
         chosen = range(len(self)) if texts is None else texts
         number = torch.tensor(chosen, device=self.model.table.device)
         return integrate(
@@ -104,96 +115,69 @@ class Problem:
 
 
 @contextmanager
-def posed(model: TextModel, encodings: Sequence[Encoding], **arguments: Any) -> Iterator[Problem]:
-    """A problem, settled and solved while the model is in evaluation mode; then the model is as it was found.
-
-    Arguments and errors as for ``_pose``.
-    """
-    with left_as_found(model.model):
-        yield _pose(model, encodings, **arguments)
-
-
-def _pose(
+def posed(
     model: TextModel,
     encodings: Sequence[Encoding],
     *,
     baseline: Any = None,
     target: Any = None,
     output: str | None = None,
-    protocol: Protocol,
+    at: Any = None,
+    protocol: Protocol = CORRECTED,
     precision: str = "float32",
     internal_batch_size: int | None = None,
     progress: bool | None = None,
-) -> Problem:
+    check: bool = True,
+) -> Iterator[Problem]:
     """Settle what is explained, and read F at inputs and baselines; arguments as for ``explain``.
+
+    The model is in evaluation mode inside, with gradients on whatever the caller's mode is, and as it was found after.
 
     Raises:
         ValueError, TypeError: one sentence naming what was wrong and what would work.
     """
-    budget = Budget.for_device(model.table.device, internal_batch_size)
-    if progress is None:
-        progress = len(encodings) > _LONG and sys.stderr.isatty()
-    start = as_baseline(baseline, model)
-    if model.task == "causal":
-        encodings, ids = _continued(model, encodings, target, budget)
-        reader = Reader(model, encodings, keep=max(len(row) for row in ids), precision=precision)
-    else:
-        reader = Reader(model, encodings, embed_twice=protocol.embed_twice, precision=precision)
-    n = len(encodings)
+    with left_as_found(model.model), torch.inference_mode(False), torch.enable_grad():
+        budget = Budget.for_device(model.table.device, 1 if model.alone else internal_batch_size)
+        if progress is None:
+            progress = len(encodings) > _LONG and sys.stderr.isatty()
+        start = as_baseline(baseline, model)
+        output_of(output, model.task)  # says what is wrong with it before anything is read
+        asked = asked_of(model, encodings, target, at, budget)
+        reader = Reader(
+            model,
+            asked.encodings,
+            at=asked.at,
+            answers=asked.answers,
+            embed_twice=protocol.embed_twice,
+            precision=precision,
+        )
+        lengths = [len(e) for e in asked.encodings]
+        # As published, F is another function than the model's on purpose.
+        own = read_own(reader, lengths, budget) if check and reader.block is None else []
+        # Inputs and baselines in one go: for a single short text every pass counts.
+        n = len(lengths)
 
-    def embed(r: int) -> Tensor:
-        return start.embeddings(encodings[r - n], model.table) if r >= n else encodings[r].embeddings(model.table)
+        def embed(r: int) -> Tensor:
+            text = asked.encodings[r % n]
+            return text.embeddings(model.table) if r < n else start.embeddings(text, model.table)
 
-    # Inputs and baselines in one go: for a single short text every pass counts.
-    outputs = read(reader, embed, [*range(n)] * 2, [len(e) for e in encodings] * 2, budget)
-    if model.task == "causal":
-        explained = continuations(ids, output, model, outputs[:n])
-    else:
-        explained = resolve(target, output, model, encodings, outputs[:n], moving_target=protocol.moving_target)
-    owners = torch.arange(n, device=outputs[0].device).repeat(2)
-    f = torch.cat([explained(o[None], i[None]) for o, i in zip(outputs, owners, strict=True)])  # (2N,)
-    for number, value in enumerate(f[:n].tolist()):
-        if not math.isfinite(value):
-            raise ValueError(
-                f"F of text {number} is not finite ({value}): check the model's weights, or use a wider number type"
-            )
-    return Problem(model, encodings, start, reader, explained, f[:n], f[n:], budget, progress)
-
-
-def _continued(
-    model: TextModel, encodings: Sequence[Encoding], target: Any, budget: Budget
-) -> tuple[list[Encoding], list[list[int]]]:
-    """Prompts with all but the last token of what continues them, and the continuations' ids."""
-    wishes = [target] * len(encodings) if target is None or isinstance(target, str) else list(target)
-    if len(wishes) != len(encodings):
-        raise ValueError(f"{len(wishes)} targets were given for {len(encodings)} texts; pass one, or one for each")
-    ids: list[list[int]] = []
-    next_ids: list[int] | None = None
-    for number, wish in enumerate(wishes):
-        if wish is None:
-            if next_ids is None:
-                lengths = [len(e) for e in encodings]
-                reader = Reader(model, encodings)
-                outputs = read(
-                    reader,
-                    lambda i: encodings[i].embeddings(model.table),
-                    range(len(lengths)),
-                    lengths,
-                    budget,
-                )
-                next_ids = [int(o[-1].argmax()) for o in outputs]
-            ids.append([next_ids[number]])
-        elif not isinstance(wish, str) or model.tokenizer is None:
-            raise ValueError(f"unknown target {wish!r}: a language model explains the text that continues the prompt")
+        outputs = read_checked(reader, embed, [*range(n)] * 2, lengths * 2, budget, own)
+        at_input, at_baseline = outputs[:n], outputs[n:]
+        if model.task in GENERATING:
+            explained = continuations(asked.ids, output, model, at_input)
         else:
-            ids.append(model.tokenizer(wish, add_special_tokens=False)["input_ids"])
-            if not ids[-1]:
-                raise ValueError(f"the continuation {wish!r} has no tokens; pass at least one word")
-    longer = [continued(e, row[:-1], model.tokenizer) for e, row in zip(encodings, ids, strict=True)]
-    for number, e in enumerate(longer):
-        if model.limit is not None and len(e) > model.limit:
-            raise ValueError(
-                f"text {number} with its continuation has {len(e)} tokens but the model reads at most {model.limit}; "
-                "shorten one of them"
-            )
-    return longer, ids
+            explained = resolve(target, output, model, asked.encodings, at_input, moving_target=protocol.moving_target)
+        f_input, f_baseline = (_values(explained, outputs) for outputs in (at_input, at_baseline))
+        for number, value in enumerate(f_input):
+            if not bool(value.isfinite().all()):
+                raise ValueError(
+                    f"F of text {number} is not finite ({float(value.sum())}): check the model's weights, or use a "
+                    "wider number type"
+                )
+        yield Problem(model, asked.encodings, start, reader, explained, f_input, f_baseline, budget, progress)
+
+
+def _values(target: Target, outputs: Sequence[Tensor]) -> Tensor:
+    """F (N,) or (N, C) of N outputs."""
+    owners = torch.arange(len(outputs), device=outputs[0].device)
+    return torch.cat([target(o[None], i[None]) for o, i in zip(outputs, owners, strict=True)])

@@ -68,7 +68,7 @@ def test_a_model_that_is_no_classifier(lab):
     with pytest.raises(TypeError, match="Linear has no embedding layers"):
         ul.explain(torch.nn.Linear(2, 2), "fine", tokenizer=lab.tokenizer)
     decoder = ul.TextModel(lab.model, lab.tokenizer, "gpt", "causal")
-    with pytest.raises(TypeError, match="gpt is a language model; the metrics judge classifiers and span models"):
+    with pytest.raises(ValueError, match="gpt is a causal model, and these explanations are of another kind of model"):
         ul.metrics.evaluate(decoder, [ul.explain(lab, "fine", n_steps=1)])
 
 

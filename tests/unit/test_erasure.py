@@ -218,7 +218,7 @@ def test_span_models_are_masked_in_place(qa, questions):
 
 def test_the_answer_of_a_span_model_is_not_moved(qa, questions):
     explained = ul.explain(qa, questions[:1], method="random")
-    sentence = "deleting tokens moves the answer of a span model; pass replacement='mask' or 'pad'"
+    sentence = "deleting tokens moves what a span model says of the text; pass replacement='mask' or 'pad'"
     for metric in (ul.metrics.comprehensiveness, ul.metrics.sufficiency, ul.metrics.log_odds, ul.metrics.aopc):
         with pytest.raises(ValueError, match=sentence):
             metric(qa, explained, replacement="delete")
@@ -266,7 +266,7 @@ def test_nothing_left_to_read_is_named(lab, explained):
         ul.metrics.aopc(lab, explained, tops=())
 
 
-def test_language_models_are_not_judged(lab, explained):
+def test_explanations_of_another_model_are_not_judged(lab, explained):
     decoder = replace(lab, task="causal")
-    with pytest.raises(TypeError, match="is a language model; the metrics judge classifiers and span models"):
+    with pytest.raises(ValueError, match="is a causal model, and these explanations are of another kind of model"):
         ul.metrics.measure(decoder, explained)

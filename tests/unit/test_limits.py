@@ -21,7 +21,7 @@ class Small:
         self.handle = model.model.register_forward_pre_hook(self.check, with_kwargs=True)
 
     def check(self, module, args, keywords):
-        n, length, _ = keywords["inputs_embeds"].shape
+        n, length = keywords["input_ids"].shape
         self.seen.append(n * length)
         if n * length > self.tokens:
             raise self.error

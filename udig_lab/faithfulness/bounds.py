@@ -10,20 +10,20 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
-    JudgedTarget,
+    Judged,
     chosen_tokens,
     erase,
     how_many,
-    judgeable,
-    judged_targets,
-    log_probabilities,
+    is_probability,
+    judged_by,
     replacement_row,
     require_judgeable,
     units,
+    values,
 )
 from udig_lab.faithfulness.metrics import usual_replacement
 from udig_lab.model.protocol import Protocol, as_protocol
-from udig_lab.model.textmodel import TextModel
+from udig_lab.model.textmodel import TextModel, as_text_model
 
 METRICS = ("comprehensiveness", "sufficiency", "log_odds")
 
@@ -76,18 +76,23 @@ def oracle(
     if width < 1 or shortlist < 1:
         raise ValueError(f"the search needs width and shortlist of at least 1, not {width} and {shortlist}")
     require_judgeable(attributions, tops)
-    text_model, protocol = judgeable(model), as_protocol(protocol)
+    text_model, protocol = as_text_model(model, None), as_protocol(protocol)
     if metric == "log_odds" and replacement is None:
         replacement = "mask"
     row = replacement_row(usual_replacement(text_model, replacement), text_model)
     keep = metric == "sufficiency"
-    targets = judged_targets(text_model, attributions, protocol)
-    before = log_probabilities(text_model, [a.encoding for a in attributions], targets, protocol)  # (N,)
+    probability = is_probability(text_model, attributions)
+    if metric == "log_odds" and not probability:
+        raise ValueError("there are no log-odds of something without a probability; search for comprehensiveness")
+    judged = judged_by(text_model, attributions, protocol)
+    before = values(text_model, [a.encoding for a in attributions], judged, protocol)  # (N,)
     best = torch.empty(len(tops), len(attributions))
-    for i, (attribution, target) in enumerate(zip(attributions, targets, strict=True)):
-        search = _Search(text_model, attribution, target, keep, row, protocol)
+    for i, (attribution, own) in enumerate(zip(attributions, judged, strict=True)):
+        search = _Search(text_model, attribution, own, keep, row, protocol)
         best[:, i] = search.run([how_many(top, len(search.units), protocol) for top in tops], width, shortlist)
-    return best - before if metric == "log_odds" else before.exp() - best.exp()
+    if metric == "log_odds":
+        return best - before
+    return before.exp() - best.exp() if probability else before - best
 
 
 class _Search:
@@ -97,36 +102,36 @@ class _Search:
         self,
         model: TextModel,
         attribution: Attribution,
-        target: JudgedTarget,
+        judged: Judged,
         keep: bool,
         row: int | None,
         protocol: Protocol,
     ):
         self.units = units(attribution, protocol)
-        self._model, self._attribution, self._target = model, attribution, target
+        self._model, self._attribution, self._judged = model, attribution, judged
         self._keep, self._row, self._protocol = keep, row, protocol
 
     def run(self, sizes: Sequence[int], width: int, shortlist: int) -> Tensor:
-        """(len(sizes),) log p of the best set of every size."""
+        """(len(sizes),) log p, or F, of the best set of every size."""
         sets: list[frozenset[int]] = [frozenset()]
         order = list(range(len(self.units)))
-        found = {0: float(self._log_p(sets)[0])} if 0 in sizes else {}
+        found = {0: float(self._values(sets)[0])} if 0 in sizes else {}
         for size in range(1, max(sizes) + 1):  # a set grows from the one before it
             # One shortlist for all sizes: those in a set already make room for the next.
             allowed = order if size == 1 else order[: shortlist + size - 1]
             grown = list(dict.fromkeys(s | {u} for s in sets for u in allowed if u not in s))
-            log_p = self._log_p(grown)
-            ranked = log_p.argsort(descending=self._keep, stable=True).tolist()
+            reached = self._values(grown)
+            ranked = reached.argsort(descending=self._keep, stable=True).tolist()
             sets = [grown[r] for r in ranked[:width]]
-            found[size] = float(log_p[ranked[0]])
+            found[size] = float(reached[ranked[0]])
             if size == 1:
                 order = [next(iter(grown[r])) for r in ranked]
         return torch.tensor([found[size] for size in sizes])
 
-    def _log_p(self, sets: Sequence[frozenset[int]]) -> Tensor:
+    def _values(self, sets: Sequence[frozenset[int]]) -> Tensor:
         a = self._attribution
         texts = []
         for chosen in sets:
             tokens = chosen_tokens(len(a), [self.units[u] for u in chosen])
             texts.append(erase(a, tokens, self._keep, self._row, self._protocol))
-        return log_probabilities(self._model, texts, [self._target] * len(texts), self._protocol)
+        return values(self._model, texts, [self._judged] * len(texts), self._protocol)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
+from udig_lab.model.asked import as_read
 from udig_lab.model.baseline import as_baseline
 from udig_lab.model.batching import Budget
+from udig_lab.model.check import look_at
+from udig_lab.model.heads import AT_A_POSITION, GENERATING, link_of, log_probabilities
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
-from udig_lab.model.textmodel import TextModel, as_text_model, left_as_found
+from udig_lab.model.target import CONTRAST
+from udig_lab.model.textmodel import TextModel, left_as_found
 
 DELETE = "delete"
+KEEP_POSITIONS = ("span", *AT_A_POSITION)  # tasks whose answer is a place in the text
 
 
 @dataclass(frozen=True)
@@ -36,27 +41,17 @@ class Erasure:
     replacement: str | int
 
 
-def judgeable(model: Any) -> TextModel:
-    """The model, if it is of a kind whose scores can be judged by erasing tokens.
-
-    Raises:
-        TypeError: a language model.
-    """
-    text_model = as_text_model(model, None)
-    if text_model.task == "causal":
-        raise TypeError(f"{text_model.name} is a language model; the metrics judge classifiers and span models")
-    return text_model
-
-
 def replacement_row(replacement: str | int, model: TextModel) -> int | None:
     """The token id that stands in for a token taken out; None for deletion.
 
     Raises:
-        ValueError: no token, or deletion from a span model's text.
+        ValueError: no token, or deletion where what is explained stands in the text.
     """
     if replacement == DELETE:
-        if model.task == "span":
-            raise ValueError("deleting tokens moves the answer of a span model; pass replacement='mask' or 'pad'")
+        if model.task in KEEP_POSITIONS:
+            raise ValueError(
+                f"deleting tokens moves what a {model.task} model says of the text; pass replacement='mask' or 'pad'"
+            )
         return None
     row = as_baseline(replacement, model).row
     if row is None:
@@ -140,8 +135,8 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
         gone = gone & ~text.special
     if keep and not bool(chosen.any()):
         gone = torch.zeros_like(chosen)
-    if row is not None:
-        return _bare(ids.masked_fill(gone, row), types)
+    if row is not None:  # positions, and where the text ends, stay those of the text
+        return replace(_bare(ids, types), rows=ids.masked_fill(gone, row))
     if bool(gone.all()):
         raise ValueError(
             f"all {len(ids)} tokens of a text would be deleted, special ones included; pass a smaller share, or a "
@@ -151,47 +146,80 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
 
 
 @dataclass(frozen=True)
-class JudgedTarget:
-    """What a text is judged by: the probability of a class, or of an answer's start, end or both.
+class Judged:
+    """What a changed text is judged by: a probability, or F itself where the head has none.
 
     Attributes:
-        target: a class, or (start, end).
-        output: of an answer, "start", "end" or "joint".
+        target: as ``Attribution.target``.
+        output: as ``Attribution.output``.
+        at: as ``Attribution.at``.
     """
 
     target: Any
     output: str
+    at: int | None = None
 
-    def log_probability(self, output: Tensor) -> Tensor:
-        """() log p, from class logits (C,) or start and end logits (2, L)."""
-        log = output.log_softmax(-1)
-        if output.ndim == 1:
-            return log[self.target]
-        start, end = log[0, self.target[0]], log[1, self.target[1]]
-        return {"start": start, "end": end}.get(self.output, start + end)
+    def value(self, output: Tensor, model: TextModel) -> Tensor:
+        """() log p, or F: see ``is_probability``."""
+        if model.task in GENERATING:  # (c, V)
+            ids = torch.tensor(self.target, device=output.device)
+            return output[: len(ids)].log_softmax(-1).gather(1, ids[:, None]).sum()
+        if model.task == "span":  # (2, L)
+            log = output.log_softmax(-1)
+            start, end = log[0, self.target[0]], log[1, self.target[1]]
+            return {"start": start, "end": end}.get(self.output, start + end)
+        if self.output == CONTRAST:
+            return output[self.target[0]] - output[self.target[1]]
+        return log_probabilities(output, link_of(model.model, model.task, len(output)))[self.target]
 
 
-def judged_targets(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[JudgedTarget]:
+def is_probability(model: TextModel, attributions: Sequence[Attribution]) -> bool:
+    """Whether what was explained has a probability; metrics are in units of F where it has none.
+
+    Raises:
+        ValueError: some have, and some have not.
+    """
+    kinds = {a.output != CONTRAST and a.probability is not None for a in attributions}
+    if len(kinds) > 1:
+        raise ValueError(
+            "some of these explanations have a probability and some have none, so that they cannot be judged in one "
+            "unit; judge them apart"
+        )
+    return kinds.pop()
+
+
+def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[Judged]:
     """What was explained; as published, what the model, read the published way, predicts for the unchanged text."""
+    for a in attributions:
+        if isinstance(a.target, tuple) != (model.task in (*GENERATING, "span") or a.output == CONTRAST):
+            raise ValueError(
+                f"{model.name} is a {model.task} model, and these explanations are of another kind of model"
+            )
+        if a.output == CONTRAST and model.task in GENERATING:
+            raise ValueError("two continuations are judged one after the other; explain and judge each of them alone")
+    explained = [Judged(a.target, a.output, a.at) for a in attributions]
     if not protocol.moving_target:
-        return [JudgedTarget(a.target, a.output) for a in attributions]
-    outputs = _outputs(model, [a.encoding for a in attributions], protocol)
-    return [JudgedTarget(o.argmax(-1).tolist(), a.output) for o, a in zip(outputs, attributions, strict=True)]
+        return explained
+    outputs = _outputs(model, [a.encoding for a in attributions], explained, protocol)
+    return [replace(j, target=o.argmax(-1).tolist()) for o, j in zip(outputs, explained, strict=True)]
 
 
-def log_probabilities(
-    model: TextModel, texts: Sequence[Encoding], targets: Sequence[JudgedTarget], protocol: Protocol
-) -> Tensor:
-    """(M,) log p of M changed texts, each for its own target, in one batched pass over all."""
-    outputs = _outputs(model, texts, protocol)
-    return torch.stack([target.log_probability(o) for target, o in zip(targets, outputs, strict=True)]).cpu()
+def values(model: TextModel, texts: Sequence[Encoding], judged: Sequence[Judged], protocol: Protocol) -> Tensor:
+    """(M,) log p, or F, of M changed texts, in one batched pass over all."""
+    outputs = _outputs(model, texts, judged, protocol)
+    return torch.stack([j.value(o, model) for j, o in zip(judged, outputs, strict=True)]).cpu()
 
 
-def _outputs(model: TextModel, texts: Sequence[Encoding], protocol: Protocol) -> list[Tensor]:
+def _outputs(
+    model: TextModel, texts: Sequence[Encoding], judged: Sequence[Judged], protocol: Protocol
+) -> list[Tensor]:
     with left_as_found(model.model):
         table = model.table
-        reader = Reader(model, texts, embed_twice=protocol.embed_twice)
-        budget = Budget.for_device(table.device)
+        asked = as_read(model, texts, [j.target for j in judged], [j.at for j in judged])
+        reader = Reader(model, texts, at=asked.at, answers=asked.answers, embed_twice=protocol.embed_twice)
+        budget = Budget.for_device(table.device, 1 if model.alone else None)
+        if reader.block is None:
+            look_at(model, reader, texts, budget)
         lengths = [len(text) for text in texts]
         return read(reader, lambda r: texts[r].embeddings(table), range(len(texts)), lengths, budget)
 

@@ -1,7 +1,9 @@
 """Faithfulness of scores: what happens to the prediction when the best tokens go, or when only they stay.
 
 All metrics compare p(y | x), the probability of what was explained, with its value on a changed input, and return one
-number a text. Of a span model, y is the answer's start, end or both, whichever was explained. Definitions: DeYoung et
+number a text. Of a span model, y is the answer's start, end or both, whichever was explained; of a language model, the
+continuation. Where a head has no probability (a regression, the contrast of two classes), F takes its place, and there
+are no log-odds. Definitions: DeYoung et
 al. 2020 (comprehensiveness, sufficiency, AOPC), Shrikumar et al. 2017 (log-odds); as used by Sanyal & Ren 2021, whose
 code sets the protocol "as_published".
 """
@@ -18,16 +20,18 @@ from torch import Tensor
 from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
     DELETE,
+    KEEP_POSITIONS,
     Erasure,
     erase,
-    judgeable,
-    judged_targets,
-    log_probabilities,
+    is_probability,
+    judged_by,
     replacement_row,
     require_judgeable,
     selected,
+    values,
 )
 from udig_lab.model.protocol import Protocol, as_protocol
+from udig_lab.model.textmodel import as_text_model
 
 __all__ = ["aopc", "comprehensiveness", "evaluate", "log_odds", "measure", "selected", "sufficiency"]
 
@@ -57,7 +61,12 @@ def log_odds(
     Raises:
         ValueError: a share outside (0, 1], an unknown protocol or replacement, or no attributions.
     """
-    before, after = _log_p(model, attributions, [Erasure(top, False, replacement)], protocol)
+    probability, (before, after) = _read(model, attributions, [Erasure(top, False, replacement)], protocol)
+    if not probability:
+        raise ValueError(
+            "these explanations are of something without a probability (a regression, or a contrast), so there are no "
+            "log-odds; judge them by comprehensiveness and sufficiency, which are then in units of F"
+        )
     return after - before
 
 
@@ -79,8 +88,9 @@ def comprehensiveness(
     >>> bool(comprehensiveness(model, found, top=0.5)[0] > 0)  # without its best words it is less likely
     True
     """
-    before, after = _log_p(model, attributions, [Erasure(top, False, usual_replacement(model, replacement))], protocol)
-    return before.exp() - after.exp()
+    erasure = Erasure(top, False, usual_replacement(model, replacement))
+    probability, (before, *after) = _read(model, attributions, [erasure], protocol)
+    return _drops(probability, before, after)[0]
 
 
 def sufficiency(
@@ -96,8 +106,9 @@ def sufficiency(
     "corrected" keeps the special tokens as well; "as_published" drops them unless they are among the best, and
     counts texts with k = 0 as 0.
     """
-    before, after = _log_p(model, attributions, [Erasure(top, True, usual_replacement(model, replacement))], protocol)
-    return before.exp() - after.exp()
+    erasure = Erasure(top, True, usual_replacement(model, replacement))
+    probability, (before, *after) = _read(model, attributions, [erasure], protocol)
+    return _drops(probability, before, after)[0]
 
 
 def aopc(
@@ -120,8 +131,8 @@ def aopc(
     usual = usual_replacement(model, replacement)
     tops = as_protocol(protocol).shares if tops is None else tops
     erasures = [Erasure(top, keep, usual) for keep in (False, True) for top in tops]
-    before, *after = _log_p(model, attributions, erasures, protocol)
-    drops = torch.stack([before.exp() - a.exp() for a in after])  # (2 S, N)
+    probability, (before, *after) = _read(model, attributions, erasures, protocol)
+    drops = torch.stack(_drops(probability, before, after))  # (2 S, N)
     return {"comprehensiveness": drops[: len(tops)].mean(0), "sufficiency": drops[len(tops) :].mean(0)}
 
 
@@ -143,12 +154,10 @@ def evaluate(
     """
     usual = usual_replacement(model, None)
     erasures = [Erasure(top, False, replacement), Erasure(top, False, usual), Erasure(top, True, usual)]
-    before, replaced, without, only = _log_p(model, attributions, erasures, protocol)
-    return {
-        "log_odds": replaced - before,
-        "comprehensiveness": before.exp() - without.exp(),
-        "sufficiency": before.exp() - only.exp(),
-    }
+    probability, (before, *after) = _read(model, attributions, erasures, protocol)
+    _, without, only = _drops(probability, before, after)
+    log_odds = {"log_odds": after[0] - before} if probability else {}
+    return log_odds | {"comprehensiveness": without, "sufficiency": only}
 
 
 def measure(
@@ -169,13 +178,14 @@ def measure(
     for token in ("mask", "pad"):
         columns |= {(f"_{token}", _BEST, keep): Erasure(_BEST, keep, token) for keep in (False, True)}
     different = list(dict.fromkeys(columns.values()))  # what a span model's text shares is read once
-    before, *after = _log_p(model, attributions, different, protocol)
+    probability, (before, *after) = _read(model, attributions, different, protocol)
     log_p = dict(zip(different, after, strict=True))
+    drops = dict(zip(different, _drops(probability, before, after), strict=True))
     found: dict[str, Tensor] = {}
     for (token, top, keep), erasure in columns.items():
         name = f"{'sufficiency' if keep else 'comprehensiveness'}{token}_{round(100 * top):02d}"
-        found[name] = before.exp() - log_p[erasure].exp()
-        if token and not keep:
+        found[name] = drops[erasure]
+        if token and not keep and probability:
             found[f"log_odds{token}_{round(100 * top):02d}"] = log_p[erasure] - before
     for name in ("comprehensiveness", "sufficiency"):
         found[f"aopc_{name}"] = torch.stack([found[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
@@ -186,20 +196,25 @@ def usual_replacement(model: Any, replacement: str | int | None) -> str | int:
     """Deletion, where the positions of the answer allow it."""
     if replacement is not None:
         return replacement
-    return "mask" if judgeable(model).task == "span" else DELETE
+    return "mask" if as_text_model(model, None).task in KEEP_POSITIONS else DELETE
 
 
-def _log_p(
+def _read(
     model: Any, attributions: Sequence[Attribution], erasures: Sequence[Erasure], protocol: str | Protocol
-) -> list[Tensor]:
-    """Log p(y) before and after every erasure, (N,) each."""
+) -> tuple[bool, list[Tensor]]:
+    """Log p(y) before and after every erasure, (N,) each; or F, and False, where nothing has a probability."""
     require_judgeable(attributions, [e.share for e in erasures])
-    text_model, protocol = judgeable(model), as_protocol(protocol)
+    text_model, protocol = as_text_model(model, None), as_protocol(protocol)
     chosen = {top: [selected(a, top, protocol) for a in attributions] for top in {e.share for e in erasures}}
     texts = [a.encoding for a in attributions]
     for e in erasures:
         row = replacement_row(e.replacement, text_model)
         texts += [erase(a, c, e.keep, row, protocol) for a, c in zip(attributions, chosen[e.share], strict=True)]
-    targets = judged_targets(text_model, attributions, protocol) * (1 + len(erasures))
-    found = log_probabilities(text_model, texts, targets, protocol)
-    return list(found.view(1 + len(erasures), len(attributions)))
+    judged = judged_by(text_model, attributions, protocol) * (1 + len(erasures))
+    found = values(text_model, texts, judged, protocol)
+    return is_probability(text_model, attributions), list(found.view(1 + len(erasures), len(attributions)))
+
+
+def _drops(probability: bool, before: Tensor, after: Sequence[Tensor]) -> list[Tensor]:
+    """What is lost, in probability where there is one."""
+    return [before.exp() - a.exp() if probability else before - a for a in after]

@@ -55,7 +55,7 @@ def randomised(model: Any, *, layers: int | None = None, seed: int = 0) -> TextM
     """
     text_model = as_text_model(model, None)
     net, embedding = copy.deepcopy((text_model.model, text_model.embedding))
-    fresh = replace(text_model, model=net, embedding=embedding, _vocabulary=None, _version=None)
+    fresh = replace(text_model, model=net, embedding=embedding, _vocabulary=None, _table=None)
     groups = _parameters_by_layer(fresh)
     layers = len(groups) if layers is None else layers
     if not 1 <= layers <= len(groups):

@@ -21,11 +21,21 @@ __all__ = ["METHODS", "Method", "Paths", "Solution", "method"]
 
 @dataclass(frozen=True)
 class Method:
-    """An entry of the registry."""
+    """An entry of the registry.
+
+    Attributes:
+        title: the method's name.
+        build: a problem and settings -> paths to follow, or a solution.
+        citation: its source.
+        every: whether it explains every class in one go; otherwise one after the other.
+        linear: whether the scores of a difference of two functions are the difference of their scores.
+    """
 
     title: str
     build: Callable[..., Paths | Solution]
     citation: str
+    every: bool = True
+    linear: bool = True
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -80,11 +90,17 @@ METHODS = {
     "sig": Method("Sequential IG", sig, "Enguehard 2023, arXiv 2305.15853"),
     "sequential_dig": Method("Sequential DIG", sequential_dig, "Enguehard 2023, arXiv 2305.15853"),
     "sequential_udig": Method("Sequential UDIG", sequential_udig, "this project"),
-    "ig2": Method("IG2", ig2, "Zhuo & Ge 2024, arXiv 2406.10852"),
-    "idg": Method("Integrated Directional Gradients", idg, "Sikdar, Bhattacharya & Heese 2021, ACL, pp. 865-878"),
+    "ig2": Method("IG2", ig2, "Zhuo & Ge 2024, arXiv 2406.10852", every=False, linear=False),
+    "idg": Method(
+        "Integrated Directional Gradients",
+        idg,
+        "Sikdar, Bhattacharya & Heese 2021, ACL, pp. 865-878",
+        every=False,
+        linear=False,
+    ),
     "gradient_shap": Method("GradientSHAP", gradient_shap, "Lundberg & Lee 2017, arXiv 1705.07874"),
     "expected_gradients": Method("Expected gradients", expected_gradients, "Erion et al. 2021, arXiv 1906.10670"),
-    "deep_lift": Method("DeepLIFT", deep_lift, "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685"),
-    "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009"),
-    "random": Method("Random scores", random, "none: the control"),
+    "deep_lift": Method("DeepLIFT", deep_lift, "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685", every=False),
+    "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009", every=False),
+    "random": Method("Random scores", random, "none: the control", every=False, linear=False),
 }

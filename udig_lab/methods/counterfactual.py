@@ -12,6 +12,8 @@ from torch.nn.functional import mse_loss
 
 from udig_lab.data import examples
 from udig_lab.methods.solution import Paths
+from udig_lab.model.asked import next_token
+from udig_lab.model.heads import reads_forward
 from udig_lab.model.inputs import Encoding, Text, encode
 from udig_lab.model.reader import Reader, read
 from udig_lab.paths import LineIntegral
@@ -65,7 +67,7 @@ def ig2(
 
         def away(points: Tensor) -> Tensor:
             mask = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
-            with _heard(module, layer is None, problem.model.decoder) as heard:
+            with _heard(module, layer is None, reads_forward(problem.model.model)) as heard:
                 problem.reader(points, mask, owners)
             (gradient,) = torch.autograd.grad(mse_loss(heard[0], others), points)
             return gradient * problem.explained(i)[:, None]
@@ -125,11 +127,12 @@ class _References:
         self.problem = problem
         self.limit = _DEFAULTS if references is None else len(references)
         encodings = _encoded(problem, references)
-        reader = Reader(problem.model, encodings)
+        asked = next_token(problem.model, encodings)
+        reader = Reader(problem.model, encodings, at=asked.at, answers=asked.answers)
         outputs = []
         vectors = []
         for i, encoding in enumerate(encodings):
-            with _heard(module, at_input, problem.model.decoder) as heard:
+            with _heard(module, at_input, reads_forward(problem.model.model)) as heard:
                 rows = encoding.embeddings(problem.model.table)
                 outputs += read(reader, lambda _, rows=rows: rows, [i], [len(encoding)], problem.budget)  # type: ignore[misc]
             vectors.append(heard[0][0].detach())

@@ -51,9 +51,9 @@ def _left_out(problem: Problem) -> Solution:
 
     values = problem.values(embed, [i for i, _ in places]).double()
     at_input = problem.at_input.double()
-    scores = [at_input.new_zeros(n) for n in problem.lengths]
+    scores = [at_input.new_zeros(*at_input.shape[1:], n) for n in problem.lengths]  # (L,), or (C, L)
     for (i, token), value in zip(places, values, strict=True):
-        scores[i][token] = at_input[i] - value
+        scores[i][..., token] = at_input[i] - value
     moved = [int(problem.explained(i).sum()) for i in range(len(problem))]
     return Solution(scores, [0] * len(problem), [m + 1 for m in moved])
 

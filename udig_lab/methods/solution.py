@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class Solution:
     """Scores of N texts, and what belongs to them.
 
     Attributes:
-        scores: (L,) each.
+        scores: (L,) each; (C, L) where every one of C classes is explained.
         evaluations: gradients, a text.
         forwards: forward passes without gradient, a text.
         totals: what should equal F(x) - F(x'), where that is not the sum of the scores.
@@ -36,7 +37,7 @@ class Solution:
     totals: Sequence[float] | None = None
     groups: Sequence[tuple[Group, ...]] | None = None
     anchors: Sequence[Anchors] | None = None
-    at_baseline: Sequence[float] | None = None
+    at_baseline: Sequence[Any] | None = None
     baseline: str | None = None
 
     def solve(self, problem: Problem) -> Solution:
@@ -97,11 +98,12 @@ class Paths:
         )
 
 
-def _means(problem: Problem, baselines: Sequence[Tensor]) -> list[float]:
+def _means(problem: Problem, baselines: Sequence[Tensor]) -> list[Any]:
     """Mean of F over the points (R, L, D) where the paths of each text begin."""
     rows = [(i, r) for i, points in enumerate(baselines) for r in range(len(points))]
     values = problem.values(lambda q: baselines[rows[q][0]][rows[q][1]], [i for i, _ in rows]).double()
     texts = torch.tensor([i for i, _ in rows], device=values.device)
-    sums = torch.zeros(len(problem), dtype=values.dtype, device=values.device).index_add(0, texts, values)
-    means: list[float] = (sums / texts.bincount(minlength=len(problem))).tolist()
+    sums = torch.zeros(len(problem), *values.shape[1:], dtype=values.dtype, device=values.device)
+    counts = texts.bincount(minlength=len(problem)).view(-1, *[1] * (values.ndim - 1))
+    means: list[Any] = (sums.index_add(0, texts, values) / counts).tolist()
     return means

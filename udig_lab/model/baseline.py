@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,8 +44,8 @@ class Baseline:
         return torch.where(encoding.special.to(table.device)[:, None], own, self.value)
 
 
-def as_baseline(baseline: str | int | Tensor | None, model: TextModel) -> Baseline:
-    """Make a baseline from a name ("pad", "mask", "unk", "zero", "mean"), a token, a token id or a tensor.
+def as_baseline(baseline: Any, model: TextModel) -> Baseline:
+    """Make a baseline from a name ("pad", "mask", "unk", "zero", "mean"), a token, its id, a tensor, array or list.
 
     None takes the first of mask, pad and end-of-text that the tokenizer has.
 
@@ -54,13 +55,26 @@ def as_baseline(baseline: str | int | Tensor | None, model: TextModel) -> Baseli
     table = model.table
     if baseline is None:
         baseline = _default(model)
+    if isinstance(baseline, (bool, np.bool_)):
+        raise TypeError(
+            f"baseline={baseline!r} is a truth value; pass {', '.join(NAMED)}, a token, a token id or a tensor"
+        )
+    if isinstance(baseline, (list, np.ndarray)) and np.ndim(baseline):
+        try:
+            baseline = torch.as_tensor(np.asarray(baseline, dtype=np.float64))
+        except ValueError:
+            raise ValueError("a baseline that is a list must hold numbers, as many for every token") from None
+    if isinstance(baseline, (np.integer, np.ndarray)) or (isinstance(baseline, Tensor) and baseline.ndim == 0):
+        baseline = _whole(baseline)
     if isinstance(baseline, Tensor):
+        if not bool(baseline.isfinite().all()):
+            raise ValueError("the baseline holds NaN or infinity; pass finite numbers")
         if baseline.ndim not in (1, 2) or baseline.shape[-1] != table.shape[1]:
             raise ValueError(
                 f"a baseline tensor must be ({table.shape[1]},) or (tokens, {table.shape[1]}), "
                 f"not {tuple(baseline.shape)}"
             )
-        return Baseline("tensor", baseline.detach().to(table))
+        return Baseline("tensor", baseline.detach().to(table).clone())
     if baseline == "zero":
         return Baseline("zero", torch.zeros_like(table[0]))
     if baseline == "mean":
@@ -69,6 +83,14 @@ def as_baseline(baseline: str | int | Tensor | None, model: TextModel) -> Baseli
     if not 0 <= row < len(table):
         raise ValueError(f"baseline token id {row} is outside the vocabulary of {len(table)} rows")
     return Baseline(str(baseline), table[row], row)
+
+
+def _whole(number: Any) -> int:
+    """A token id that came as a number of NumPy or torch."""
+    value = number.item()
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"baseline {value!r} is no token id; pass a whole number")
+    return value
 
 
 def _default(model: TextModel) -> str:

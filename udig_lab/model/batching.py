@@ -34,7 +34,13 @@ class Budget:
 
     @classmethod
     def for_device(cls, device: torch.device, rows: int | None = None) -> Budget:
-        """The default for a kind of device."""
+        """The default for a kind of device.
+
+        Raises:
+            ValueError: no positive number of rows.
+        """
+        if rows is not None and (not isinstance(rows, int) or rows < 1):
+            raise ValueError(f"internal_batch_size={rows!r} leaves nothing to read; pass 1 or more, or None")
         tokens = _BUDGETS.get(device.type, _GPU_BUDGET)
         return cls(tokens, rows, _PASS_COSTS.get(device.type, _GPU_PASS_COST))
 

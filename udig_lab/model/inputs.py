@@ -1,8 +1,9 @@
-"""Texts, pairs of texts and token ids -> encodings: what a model reads, and what may be explained in it."""
+"""Texts, pairs of texts and chats -> encodings: what a model reads, and what may be explained in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch
 from torch import Tensor
 
 Text = str | tuple[str, str]  # a text, or a question with its context
+
+# Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese are written without spaces between words.
+_NO_SPACES = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Encoding:
         word_ids: L numbers, the word each token belongs to; None for special tokens.
         sequence_ids: L numbers, 0 for the text or question, 1 for the context; None for special tokens.
         token_types: (L,) int64 for models that read them, else None.
+        rows: (L,) int64, rows of the table that stand in the place of ``input_ids``' own, while the model reads
+            ``input_ids`` for all else it wants of them (positions, where the text ends); None where none do.
     """
 
     input_ids: Tensor
@@ -33,13 +41,15 @@ class Encoding:
     word_ids: tuple[int | None, ...]
     sequence_ids: tuple[int | None, ...]
     token_types: Tensor | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def embeddings(self, table: Tensor) -> Tensor:
         """Word embeddings (L, D) from a table (V, D)."""
-        return table[self.input_ids.to(table.device)]
+        rows = self.input_ids if self.rows is None else self.rows
+        return table[rows.to(table.device)]
 
 
 def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate: bool) -> list[Encoding]:
@@ -60,53 +70,59 @@ def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate
         parts = text if isinstance(text, tuple) else (text,)
         if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
             raise TypeError(
-                f"text {number} is a {type(text).__name__}; pass strings, pairs (question, context), "
-                "or input_ids=… for token ids"
+                f"text {number} is a {type(text).__name__}; pass strings, pairs (question, context), chats (lists of "
+                "messages with role and content), or input_ids=… for token ids"
             )
         if not all(part.strip() for part in parts):
             raise ValueError(f"text {number} is empty; pass at least one word")
-        how = ("only_second" if len(parts) == 2 else True) if truncate and limit is not None else False
-        coded = tokenizer(
-            *parts, truncation=how, max_length=limit if how else None, return_offsets_mapping=tokenizer.is_fast
-        )
-        if limit is not None and len(coded["input_ids"]) > limit:
-            raise ValueError(
-                f"text {number} has {len(coded['input_ids'])} tokens but the model reads at most {limit}; "
-                f"shorten it or pass max_length={limit} to cut it"
-            )
-        encodings.append(_from_tokenizer(coded, parts, tokenizer, f"text {number}"))
+        encodings.append(_tokenised(parts, tokenizer, limit, truncate, f"text {number}"))
     return encodings
 
 
-def encode_ids(input_ids: Any, *, special_ids: Sequence[int] | None, tokenizer: Any | None) -> list[Encoding]:
-    """Wrap token ids that were made elsewhere.
+def _tokenised(parts: Sequence[str], tokenizer: Any, limit: int | None, truncate: bool, name: str) -> Encoding:
+    parts = [type(part)(part.encode("utf8", "replace").decode("utf8")) for part in parts]  # half surrogate pairs
+    options: dict[str, Any] = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
+    if truncate and limit is not None:
+        if len(parts) == 2:
+            first = len(tokenizer(parts[0])["input_ids"]) + tokenizer.num_special_tokens_to_add(pair=True)
+            if first - tokenizer.num_special_tokens_to_add() >= limit:
+                raise ValueError(
+                    f"{name} leaves no room for its context: the question alone fills max_length={limit} tokens; "
+                    "pass a larger max_length, or a shorter question"
+                )
+        options |= {"truncation": "only_second" if len(parts) == 2 else True, "max_length": limit}
+    coded = tokenizer(*parts, add_special_tokens=not isinstance(parts[0], Prompt), **options)
+    if limit is not None and len(coded["input_ids"]) > limit:
+        raise ValueError(
+            f"{name} has {len(coded['input_ids'])} tokens but the model reads at most {limit}; "
+            f"shorten it or pass max_length={limit} to cut it"
+        )
+    return _from_tokenizer(coded, parts, tokenizer, name)
 
-    Args:
-        input_ids: a list or 1-D tensor for one text; a list of those, or a 2-D tensor, for several.
-        special_ids: ids that are not to be explained; None takes them from the tokenizer.
-        tokenizer: gives tokens their names; None names them by number.
+
+class Prompt(str):
+    """A text that holds its special tokens already."""
+
+    __slots__ = ()
+
+
+def is_chat(text: Any) -> bool:
+    """Whether a text is a list of messages, each with its role."""
+    return isinstance(text, (list, tuple)) and bool(text) and all(isinstance(m, Mapping) and "role" in m for m in text)
+
+
+def rendered(chat: Any, tokenizer: Any) -> Prompt:
+    """Messages as the text that the tokenizer's template makes of them, up to where the answer begins.
 
     Raises:
-        ValueError: no ids at all, none to explain, or nobody says which ids are special.
+        ValueError: the tokenizer has no template, or it refuses the messages.
     """
-    if special_ids is None:
-        if tokenizer is None:
-            raise ValueError("a model without a tokenizer needs special_ids=[…] (an empty list if there are none)")
-        special_ids = sorted(_scaffolding(tokenizer))
-    rows = input_ids.tolist() if isinstance(input_ids, Tensor) else [_plain(row) for row in input_ids]
-    if rows and isinstance(rows[0], int):
-        rows = [rows]
-    if not rows:
-        raise ValueError("input_ids is empty; pass at least one sequence of token ids")
-    fixed_ids = set(special_ids)
-    encodings = []
-    for number, ids in enumerate(rows):
-        tokens = tokenizer.convert_ids_to_tokens(ids) if tokenizer is not None else [str(i) for i in ids]
-        special = [i in fixed_ids for i in ids]
-        words = [None if fixed else position for position, fixed in enumerate(special)]
-        sequence = [None if fixed else 0 for fixed in special]
-        encodings.append(_checked(ids, special, tokens, tokens, words, sequence, None, f"sequence {number}"))
-    return encodings
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError("this tokenizer has no chat template; pass the prompt as one text")
+    try:
+        return Prompt(tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # templates are programs of their own, and raise what they like
+        raise ValueError(f"the chat template refuses these messages: {error}") from error
 
 
 def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encoding:
@@ -125,11 +141,7 @@ def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encodin
     )
 
 
-def _plain(row: Any) -> Any:
-    return row.tolist() if hasattr(row, "tolist") else row
-
-
-def _scaffolding(tokenizer: Any) -> set[int]:
+def scaffolding(tokenizer: Any) -> set[int]:
     """Special ids, without [UNK]: an unknown word is a word of the text."""
     return set(tokenizer.all_special_ids) - {getattr(tokenizer, "unk_token_id", None)}
 
@@ -138,13 +150,14 @@ def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str)
     ids = coded["input_ids"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     types = coded.get("token_type_ids")
-    scaffolding = _scaffolding(tokenizer)
+    fixed_ids = scaffolding(tokenizer)
     if not tokenizer.is_fast:  # knows no offsets: every token is its own word
-        special = [i in scaffolding for i in ids]
+        special = [i in fixed_ids for i in ids]
         words = [None if fixed else position for position, fixed in enumerate(special)]
-        return _checked(ids, special, tokens, tokens, words, [None if s else 0 for s in special], types, name)
+        sequence = [None if s else part for s, part in zip(special, _parts(ids, parts, tokenizer, name), strict=True)]
+        return checked(ids, special, tokens, tokens, words, sequence, types, name)
     sequence = coded.sequence_ids()
-    special = [s is None or i in scaffolding for i, s in zip(ids, sequence, strict=True)]
+    special = [s is None or i in fixed_ids for i, s in zip(ids, sequence, strict=True)]
     offsets = coded["offset_mapping"]
     pieces = []
     end = 0
@@ -156,7 +169,25 @@ def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str)
             pieces.append(parts[s][max(a, end) : b])
             end = max(b, end)
     words = _word_ids(coded.word_ids(), special, sequence, offsets, parts)
-    return _checked(ids, special, tokens, pieces, words, sequence, types, name)
+    return checked(ids, special, tokens, pieces, words, sequence, types, name)
+
+
+def _parts(ids: Sequence[int], parts: Sequence[str], tokenizer: Any, name: str) -> list[int]:
+    """For every token the number of its part, found by the ids that the second part has alone.
+
+    Raises:
+        ValueError: they do not stand there.
+    """
+    if len(parts) == 1:
+        return [0] * len(ids)
+    second = tokenizer(parts[1], add_special_tokens=False)["input_ids"]
+    for length in range(len(second), 0, -1):  # the context may have been cut
+        for a in range(len(ids) - length, -1, -1):
+            if list(ids[a : a + length]) == second[:length]:
+                return [int(position >= a) for position in range(len(ids))]
+    raise ValueError(
+        f"{name} is a pair, and this slow tokenizer does not show where its second text begins; use a fast one"
+    )
 
 
 def _word_ids(
@@ -169,11 +200,12 @@ def _word_ids(
     """Number the words of all parts through.
 
     A tokenizer that cuts the text into words first knows them; one that does not calls the whole text one word, and
-    then a word begins where the text has white space before a token.
+    then a word begins where the text has white space before a token. Where a script has no spaces, tokens are the
+    words.
     """
     cuts = len({(s, w) for s, w, fixed in zip(sequence, given, special, strict=True) if not fixed}) > len(parts)
     numbers: list[int | None] = []
-    last: Any = None  # the previous token's word, and its text
+    last: Any = None  # the previous token's word, its text, and where that stands
     count = -1
     for s, w, fixed, (a, b) in zip(sequence, given, special, offsets, strict=True):
         if fixed or s is None:
@@ -185,13 +217,15 @@ def _word_ids(
             begins = last is None or last[0] != (s, w)
         else:  # white space can be a token of its own: then it has begun the word
             begins = text[a : a + 1].isspace() or (text[a - 1 : a].isspace() and not last[1].isspace())
+        # A token without characters of its own is another byte of the character before it.
+        begins = begins or (b > a and bool(_NO_SPACES.search(text[a:b] + last[1])) and (a, b) != last[2])
         count += begins
-        last = (s, w), text[a:b]
+        last = (s, w), text[a:b], (a, b)
         numbers.append(count)
     return numbers
 
 
-def _checked(
+def checked(
     ids: Sequence[int],
     special: Sequence[bool],
     tokens: Sequence[str],
@@ -201,6 +235,11 @@ def _checked(
     types: Sequence[int] | None,
     name: str,
 ) -> Encoding:
+    """An encoding of lists of L entries each.
+
+    Raises:
+        ValueError: all tokens are special.
+    """
     if all(special):
         raise ValueError(f"{name} has no token to explain: it is empty or holds special tokens only")
     return Encoding(

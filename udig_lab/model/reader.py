@@ -1,4 +1,4 @@
-"""How a model is read: word embeddings in, its output out, with positions, types and normalisation inside."""
+"""How a model is read: points in at the embedding layer, its output out, with everything else as it is."""
 
 from __future__ import annotations
 
@@ -10,25 +10,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from udig_lab.model.batching import Budget, pad_embeddings
+from udig_lab.model.batching import Budget, mask_of, pad_embeddings
+from udig_lab.model.embedding import points_at, widened
+from udig_lab.model.heads import AT_A_POSITION, reads_forward
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.textmodel import TextModel
 
 PRECISIONS = ("float32", "bfloat16")
+_ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids", "use_cache", "logits_to_keep")
 
 
 class Reader:
-    """Word embeddings of given texts, or of points on their paths -> the model's output.
+    """Points on the paths of given texts -> the model's output.
 
-    The output is (n, C) class logits; (n, 2, L) start and end logits of a span model; (n, keep, V) next-token logits
-    at the last ``keep`` tokens of a causal language model.
+    The model gets the texts' own ids and mask, and a hook on its embedding layer puts the points in the place of the
+    ids' rows. So all that it does with ids besides stays what it is. Padding stands on the right.
+
+    The output is (n, C) logits of a classifier, of a choice, or at one position; (n, 2, L) start and end logits of a
+    span model; (n, c, V) logits of the c tokens that continue a text. It is in float32 or wider.
 
     Args:
         model: the model.
-        encodings: the N texts whose embeddings will be read.
+        encodings: the N texts on whose paths points will be read.
+        at: (N, c) positions at which an output with a row for every token is wanted; None for other outputs.
+        answers: (N, c) ids that the decoder of an encoder-decoder reads; None for other models.
         embed_twice: reproduce the published code, which applies the embedding block before handing the result to a
             model that applies it again (see ``_published_block`` for which models, and with what positions).
-        keep: causal models only, at how many last tokens the output is wanted.
         precision: "bfloat16" multiplies matrices in bfloat16 (autocast) where a gradient is taken; what is only read
             forward is always read as the model is.
 
@@ -41,85 +48,113 @@ class Reader:
         model: TextModel,
         encodings: Sequence[Encoding],
         *,
+        at: Tensor | None = None,
+        answers: Tensor | None = None,
         embed_twice: bool = False,
-        keep: int = 1,
         precision: str = "float32",
     ):
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-        config = getattr(model.model, "config", None)
-        if model.decoder and model.task == "classification" and getattr(config, "pad_token_id", None) is None:
+        alone = reads_forward(model.model) and model.task == "classification"
+        if alone and getattr(model.config, "pad_token_id", None) is None:
             raise ValueError(
                 f"{type(model.model).__name__} has no padding token, so it reads no batches; "
                 "set model.config.pad_token_id"
             )
         self.text_model = model
         self.block = _published_block(model.model) if embed_twice else None
-        self.keep = keep
+        self.at, self.answers = at, answers
         self.precision = precision
-        device = model.table.device
-        self._ids = nn.utils.rnn.pad_sequence([e.input_ids for e in encodings], batch_first=True).to(device)
+        self._takes = {name: model.takes(name) for name in _ARGUMENTS}
+        pad = nn.utils.rnn.pad_sequence
+        self._ids = pad([e.input_ids for e in encodings], batch_first=True, padding_value=model.pad_id)  # (N, L)
+        self._ids = self._ids.to(model.device)
         types = [e.token_types for e in encodings if e.token_types is not None]
         self._types: Tensor | None = None  # (N, L), where there are two kinds of tokens
-        if len(types) == len(encodings) and any(bool(t.any()) for t in types):
-            self._types = nn.utils.rnn.pad_sequence(types, batch_first=True).to(device)
+        if len(types) == len(encodings) and any(bool(t.any()) for t in types) and self._takes["token_type_ids"]:
+            self._types = pad(types, batch_first=True).to(model.device)
 
     @property
     def pads(self) -> bool:
-        """Whether sequences of different lengths may share a batch: a plain module has no attention mask."""
-        return self.text_model.from_hub
+        """Whether texts of different lengths share a batch: a model without a mask reads one length at a time."""
+        return self._takes["attention_mask"] and self.text_model.mixes
 
-    def __call__(self, embeddings: Tensor, mask: Tensor, owners: Tensor) -> Tensor:
-        """Output for embeddings (n, L, D) under an attention mask (n, L); row r belongs to text ``owners[r]``.
+    def __call__(self, points: Tensor, mask: Tensor, owners: Tensor) -> Tensor:
+        """Output for points (n, L, D) under an attention mask (n, L); row r belongs to text ``owners[r]``.
 
         Raises:
             TypeError: the model does not give the output its task needs.
         """
+        width = points.shape[1]
         if self.block is not None:
-            embeddings = self.block(embeddings, self._types_of(embeddings, owners))
-        with self._arithmetic(embeddings):
-            output = self._output(embeddings, mask, owners)
-        return output if output.dtype == embeddings.dtype else output.to(embeddings.dtype)
+            points = self.block(points, self._types_of(owners, width))
+        ids, once = self._ids[owners, :width], self.answers is not None
+        with self._arithmetic(points), points_at(self.text_model.layers, ids, points, once=once):
+            return self._output(mask, owners).to(points)
 
-    def _output(self, embeddings: Tensor, mask: Tensor, owners: Tensor) -> Tensor:
+    def own(self, lengths: Sequence[int], owners: Tensor) -> Tensor:
+        """Output for some of the texts as they are: no hook, nothing in the place of the ids' rows."""
+        mask = mask_of(torch.tensor(lengths, device=self._ids.device))
+        return widened(self._output(mask, owners.to(self._ids.device)))
+
+    def _output(self, mask: Tensor, owners: Tensor) -> Tensor:
         model: Any = self.text_model.model
-        if not self.text_model.from_hub:
-            with _replaced_output(self.text_model.embedding, embeddings):
-                return _two_dimensional(model(self._ids[owners, : embeddings.shape[1]]), model)
-        # Without padding there is nothing to mask, and every attention layer saves the work.
-        padding = mask if bool((mask == 0).any()) else None
-        inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": padding}
-        if self.text_model.decoder:
-            # The last token is the one that speaks, so all last tokens must stand in the last column.
-            inputs = _padded_left(embeddings, mask)
-            if self.text_model.task == "causal":
-                inputs["logits_to_keep"] = self.keep
-        elif self.block is None and self._types is not None:  # published code tells the types to its own pass only
-            inputs["token_type_ids"] = self._types_of(embeddings, owners)
-        output = model(**inputs)
+        width = mask.shape[1]
+        ids = self._ids[owners, :width]  # (n, L)
+        inputs: dict[str, Any] = {}
+        if self._takes["attention_mask"]:
+            inputs["attention_mask"] = mask
+        if self._types is not None and self.block is None:  # published code tells the types to its own pass only
+            inputs["token_type_ids"] = self._types_of(owners, width)
+        if self._takes["use_cache"]:
+            inputs["use_cache"] = False
+        if self.answers is not None:
+            inputs["decoder_input_ids"] = self.answers[owners]
+        if self.text_model.task == "choice":  # a text is one of the choices; the model wants them side by side
+            ids, inputs = ids[:, None], {k: v[:, None] if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        first = 0  # position of the first logits, where only the last ones are asked for
+        if self.text_model.task == "causal" and self.at is not None and self._takes["logits_to_keep"]:
+            first = int(self.at[owners].min())
+            inputs["logits_to_keep"] = width - first
+        output = model(input_ids=ids, **inputs) if self._takes["input_ids"] else model(ids)
         if self.text_model.task == "span":
-            start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
-            if start is None or end is None:
-                raise TypeError(
-                    f"{type(model).__name__} gives no start and end logits; load it with AutoModelForQuestionAnswering"
-                )
-            nowhere = torch.finfo(start.dtype).min  # no answer begins in the padding
-            return torch.stack([start, end], dim=1).masked_fill(mask[:, None] == 0, nowhere)
-        logits = getattr(output, "logits", None)
-        if self.text_model.task == "causal" and isinstance(logits, Tensor) and logits.ndim == 3:
-            return logits[:, -self.keep :]
-        return _two_dimensional(logits, model)
+            return _start_and_end(output, mask, model)
+        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        if self.at is not None:
+            return self._at_positions(logits, owners, first, width)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise TypeError(
+                f"{type(model).__name__} is not a sequence classifier: its output needs logits of shape (texts, "
+                "classes); load it with AutoModelForSequenceClassification, or say what it is for: "
+                "udig_lab.TextModel(model, tokenizer, task=…)"
+            )
+        return logits
 
-    def _types_of(self, embeddings: Tensor, owners: Tensor) -> Tensor | None:
+    def _at_positions(self, logits: Any, owners: Tensor, first: int, width: int) -> Tensor:
+        """Logits (n, c, V) at the wanted positions; (n, V) where that is one position of the text itself."""
+        assert self.at is not None
+        if not isinstance(logits, Tensor) or logits.ndim != 3:
+            raise TypeError(
+                f"{type(self.text_model.model).__name__} gives no logits of shape (texts, tokens, classes), as a "
+                f"{self.text_model.task} model does"
+            )
+        if self.text_model.task == "causal" and logits.shape[1] != width - first:  # not all that give fewer say so
+            first = width - logits.shape[1]
+        places = (self.at[owners] - first).clamp(0, logits.shape[1] - 1).to(logits.device)  # (n, c)
+        rows = torch.arange(len(places), device=logits.device)[:, None]
+        chosen = logits[rows, places]  # (n, c, V)
+        return chosen[:, 0] if self.text_model.task in AT_A_POSITION else chosen
+
+    def _types_of(self, owners: Tensor, width: int) -> Tensor | None:
         """(n, L) kinds of tokens, for models with two."""
-        return None if self._types is None else self._types[owners, : embeddings.shape[1]]
+        return None if self._types is None else self._types[owners, :width]
 
     @contextmanager
-    def _arithmetic(self, embeddings: Tensor) -> Iterator[None]:
+    def _arithmetic(self, points: Tensor) -> Iterator[None]:
         with ExitStack() as stack:
-            if self.precision == "bfloat16" and embeddings.requires_grad:
-                stack.enter_context(torch.autocast(embeddings.device.type, torch.bfloat16))
-                if embeddings.device.type == "cpu":
+            if self.precision == "bfloat16" and points.requires_grad:
+                stack.enter_context(torch.autocast(points.device.type, torch.bfloat16))
+                if points.device.type == "cpu":
                     # The fused attention's backward pass in bfloat16 takes longer than all the rest together.
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
@@ -140,62 +175,56 @@ def read(
     Returns:
         one output a sequence; a span's is cut to the sequence's length.
     """
+
+    def outputs(batch: Sequence[int]) -> Tensor:
+        embeddings, mask = pad_embeddings([embed(r) for r in batch])
+        texts = torch.tensor([owners[r] for r in batch], device=embeddings.device)
+        return budget.run(lambda rows: reader(embeddings[rows], mask[rows], texts[rows]), len(batch))
+
+    return _in_batches(outputs, lengths, budget, budget.pass_cost if reader.pads else 0, reader)
+
+
+def read_own(
+    reader: Reader, lengths: Sequence[int], budget: Budget, texts: Sequence[int] | None = None
+) -> list[Tensor]:
+    """The model's own outputs for the reader's texts, or some of them, each in a batch of texts of its length."""
+    chosen = range(len(lengths)) if texts is None else texts
+
+    def outputs(batch: Sequence[int]) -> Tensor:
+        owners = torch.tensor([chosen[r] for r in batch])
+        return budget.run(lambda rows: reader.own([lengths[r] for r in batch[rows]], owners[rows]), len(batch))
+
+    return _in_batches(outputs, lengths, budget, 0, reader)
+
+
+def _in_batches(
+    outputs: Callable[[Sequence[int]], Tensor], lengths: Sequence[int], budget: Budget, padding: int, reader: Reader
+) -> list[Tensor]:
+    """Outputs of sequences in batches with at most so many tokens of padding."""
     batches: list[list[int]] = [[]]
     for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):  # ascending: the newest is the longest
         full = len(batches[-1]) >= budget.fits(lengths[r])
-        padding = sum(lengths[r] - lengths[q] for q in batches[-1])
-        if batches[-1] and (full or padding > (budget.pass_cost if reader.pads else 0)):
+        if batches[-1] and (full or sum(lengths[r] - lengths[q] for q in batches[-1]) > padding):
             batches.append([])
         batches[-1].append(r)
     found: list[Tensor] = [torch.empty(0)] * len(lengths)
     with torch.no_grad():
         for batch in batches:
-            embeddings, mask = pad_embeddings([embed(r) for r in batch])
-            texts = torch.tensor([owners[r] for r in batch], device=embeddings.device)
-
-            def work(rows: slice, e: Tensor = embeddings, m: Tensor = mask, t: Tensor = texts) -> Tensor:
-                return reader(e[rows], m[rows], t[rows])
-
-            for r, row in zip(batch, budget.run(work, len(batch)), strict=True):
+            for r, row in zip(batch, outputs(batch), strict=True):
                 found[r] = row[:, : lengths[r]] if reader.text_model.task == "span" else row
     return found
 
 
-def _two_dimensional(output: Any, model: nn.Module) -> Tensor:
-    logits = getattr(output, "logits", output)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+def _start_and_end(output: Any, mask: Tensor, model: nn.Module) -> Tensor:
+    """(n, 2, L) logits, out of reach in the padding."""
+    start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
+    if start is None or end is None or start.shape != mask.shape:
         raise TypeError(
-            f"{type(model).__name__} is not a sequence classifier: "
-            "its output needs logits of shape (texts, classes); load it with AutoModelForSequenceClassification"
+            f"{type(model).__name__} gives no start and end logits for every token; load it with "
+            "AutoModelForQuestionAnswering"
         )
-    return logits
-
-
-def _padded_left(embeddings: Tensor, mask: Tensor) -> dict[str, Any]:
-    """Move the padding of right-padded sequences to their left, and number the positions from the first token."""
-    lengths = mask.sum(1)
-    width = mask.shape[1]
-    if bool((lengths < width).any()):
-        index = (torch.arange(width, device=mask.device) - (width - lengths)[:, None]) % width  # (n, L)
-        embeddings = embeddings.gather(1, index[..., None].expand_as(embeddings))
-        mask = mask.gather(1, index)
-    return {
-        "inputs_embeds": embeddings,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
-        "use_cache": False,
-    }
-
-
-@contextmanager
-def _replaced_output(layer: nn.Module | None, embeddings: Tensor) -> Iterator[None]:
-    """Let an embedding layer say ``embeddings`` whatever ids it is given."""
-    assert layer is not None
-    handle = layer.register_forward_hook(lambda *_: embeddings)
-    try:
-        yield
-    finally:
-        handle.remove()
+    nowhere = torch.finfo(start.dtype).min  # no answer begins in the padding
+    return torch.stack([start, end], dim=1).masked_fill(mask[:, None] == 0, nowhere)
 
 
 def _published_block(model: nn.Module) -> Callable[[Tensor, Tensor | None], Tensor] | None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
-)
 
-from udig_lab.model.inputs import Encoding, encode, encode_ids
+from udig_lab.model.embedding import device_of, embedding_layer, table_of, unwrapped, version_of
+from udig_lab.model.heads import TASKS, task_of
+from udig_lab.model.ids import encode_ids, unpadded
+from udig_lab.model.inputs import Encoding, encode, is_chat, rendered
 from udig_lab.model.vocabulary import Vocabulary
-
-TASKS = ("classification", "span", "causal")
-_DECODERS = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
 
 
 @contextmanager
@@ -41,12 +38,15 @@ class TextModel:
     """A model, its tokenizer, and what they are for.
 
     Attributes:
-        model: a Hugging Face model with a head for classification, question answering or language modelling, or any
-            torch module that maps token ids (n, L) through an embedding layer to logits (n, C).
+        model: a Hugging Face model with a head for one of the tasks, or any torch module that maps token ids (n, L)
+            through an embedding layer to logits (n, C). Wrappers such as ``torch.compile``'s are taken off.
         tokenizer: its tokenizer, or None when only token ids are explained.
         name: for tables and figures.
-        task: "classification", "span" (question answering) or "causal" (next tokens); "" asks the model's class.
+        task: one of ``heads.TASKS``; "" asks the model's class.
         embedding: the word embedding layer; None finds it.
+        mixes: whether texts of different lengths may share a batch; found out where the model answers otherwise then.
+        alone: whether it reads one text at a time, because its answers depend on what else is in the batch.
+        looked_at: whether that was found out.
     """
 
     model: nn.Module
@@ -54,65 +54,95 @@ class TextModel:
     name: str = "model"
     task: str = ""
     embedding: nn.Module | None = None
-    _vocabulary: Vocabulary | None = field(default=None, repr=False)
-    _version: tuple[int, int] | None = field(default=None, repr=False)
+    mixes: bool = True
+    alone: bool = False
+    looked_at: bool = field(default=False, repr=False)
+    _table: tuple[Any, Tensor] | None = field(default=None, repr=False)
+    _vocabulary: tuple[Any, Vocabulary] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
             raise TypeError(
                 f"model is a {type(self.model).__name__}; pass a torch module or what udig_lab.load returns"
             )
-        self.task = self.task or _task_of(self.model)
+        self.model = unwrapped(self.model)
+        self.task = self.task or task_of(self.model)
         if self.task not in TASKS:
             raise ValueError(f"unknown task {self.task!r}; choose one of {', '.join(TASKS)}")
         if self.embedding is None:
-            self.embedding = _embedding_of(self.model)
+            self.embedding = embedding_layer(self.model)
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The embedding layer, and those that share its weights: a decoder beside its encoder."""
+        weight = getattr(self.embedding, "weight", None)
+        others = [m for m in self.model.modules() if isinstance(m, nn.Embedding) and m.weight is weight]
+        assert self.embedding is not None
+        return list(dict.fromkeys([self.embedding, *others]))
 
     @property
     def table(self) -> Tensor:
-        """(V, D) word embedding rows."""
+        """(V, D) what the embedding layer says for every id, in float32 or wider."""
         assert self.embedding is not None
-        weight = self.embedding.weight
-        assert isinstance(weight, Tensor)
-        return weight.detach()
+        version = version_of(self.embedding)
+        if self._table is None or self._table[0] != version:
+            self._table = version, table_of(self.embedding, getattr(self.config, "vocab_size", None))
+        return self._table[1]
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The embedding table as a space, with the anchors found so far; made anew when the table has changed."""
         table = self.table
-        version = (table.data_ptr(), table._version)
-        if self._vocabulary is None or self._version != version:
+        version = self._table and self._table[0]
+        if self._vocabulary is None or self._vocabulary[0] != version:
             tokens, special = None, ()
             if self.tokenizer is not None:
-                tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(table))))
-                tokens = ["" if t is None else t for t in tokens]  # a table padded beyond the tokenizer
+                names = {row: token for token, row in self.tokenizer.get_vocab().items()}
+                tokens = [names.get(row, "") for row in range(len(table))]  # a table padded beyond the tokenizer
                 special = tuple(self.tokenizer.all_special_ids)
-            self._vocabulary, self._version = Vocabulary(table, tokens, special), version
-        return self._vocabulary
+            self._vocabulary = version, Vocabulary(table, tokens, special)
+        return self._vocabulary[1]
 
     @property
-    def from_hub(self) -> bool:
-        """Whether the model follows Hugging Face's conventions and takes ``inputs_embeds``."""
-        return hasattr(self.model, "get_input_embeddings")
+    def config(self) -> Any:
+        """The model's configuration, or None."""
+        return getattr(self.model, "config", None)
 
     @property
-    def decoder(self) -> bool:
-        """Whether the model reads from left to right only."""
-        return getattr(getattr(self.model, "config", None), "model_type", None) in _DECODERS
+    def device(self) -> torch.device:
+        """Where ids go in."""
+        assert self.embedding is not None
+        return device_of(self.embedding)
+
+    def takes(self, name: str) -> bool:
+        """Whether the model's forward pass has an argument of this name, such as "attention_mask"."""
+        inner: Any = self.model
+        if hasattr(inner, "get_base_model"):  # peft passes everything on
+            inner = inner.get_base_model()
+        parameters = inspect.signature(inner.forward).parameters
+        open_ = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return name in parameters or (open_ and "input_ids" not in parameters and hasattr(inner, "config"))
+
+    @property
+    def pad_id(self) -> int:
+        """What stands behind shorter texts of a batch."""
+        for owner in (self.config, self.tokenizer):
+            row = getattr(owner, "pad_token_id", None)
+            if isinstance(row, int) and row >= 0:
+                return row
+        return 0
 
     @property
     def limit(self) -> int | None:
         """The longest input in tokens, special tokens included; None when the configuration names none."""
-        config: Any = getattr(self.model, "config", None)
-        positions = getattr(config, "max_position_embeddings", None)
-        # RoBERTa numbers positions from padding_idx + 1, so that many rows of its table are never used.
-        if positions is not None and getattr(config, "model_type", "") in (
-            "roberta",
-            "xlm-roberta",
-            "camembert",
-        ):
-            positions -= config.pad_token_id + 1
-        return positions
+        positions = getattr(self.config, "max_position_embeddings", None)
+        if not isinstance(positions, int) or positions <= 0:
+            return None
+        # RoBERTa and its kin number positions from padding_idx + 1, so that the first rows of their table are never
+        # used: such tables know their padding row.
+        layers = [m for name, m in self.model.named_modules() if name.endswith("position_embeddings")]
+        reserved = [m.padding_idx + 1 for m in layers if isinstance(m, nn.Embedding) and m.padding_idx is not None]
+        return positions - max(reserved, default=0)
 
     def encode(
         self,
@@ -122,31 +152,53 @@ class TextModel:
         special_ids: Sequence[int] | None = None,
         max_length: int | None = None,
     ) -> tuple[list[Encoding], bool]:
-        """Tokenise what was given; True when it was a single text or sequence."""
+        """Tokenise what was given; True when it was a single text or sequence.
+
+        Raises:
+            ValueError, TypeError: as for ``explain``.
+        """
         if (texts is None) == (input_ids is None):
             raise ValueError("pass either texts or input_ids=…, and not both")
+        if isinstance(texts, Mapping) and "input_ids" in texts:
+            texts, input_ids = None, texts
+        limit = self.limit
+        if max_length is not None and not (max_length >= 1 and (limit is None or max_length <= limit)):
+            reads = "any length" if limit is None else f"at most {limit} tokens"
+            raise ValueError(
+                f"max_length={max_length} does not fit: {self.name} reads {reads}; pass 1 or more, or None"
+            )
         if input_ids is not None:
-            first = input_ids[0] if len(input_ids) else None
-            single = isinstance(first, int) or (isinstance(first, Tensor) and first.ndim == 0)
-            encodings = encode_ids(input_ids, special_ids=special_ids, tokenizer=self.tokenizer)
-            for encoding in encodings:
-                if int(encoding.input_ids.max()) >= len(self.table) or int(encoding.input_ids.min()) < 0:
-                    raise ValueError(
-                        f"token id {int(encoding.input_ids.max())} is outside the vocabulary of {len(self.table)} rows"
-                    )
+            rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
+            encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer)
+            self._check_ids(encodings)
             return encodings, single
         if self.tokenizer is None:
             raise ValueError("texts need a tokenizer: pass tokenizer=…, or input_ids=… with special_ids=…")
-        single = isinstance(texts, (str, tuple))
-        listed = [texts] if single else list(texts)
-        if not listed:
-            raise ValueError("the list of texts is empty; pass at least one text")
-        limit = max_length if max_length is not None else self.limit
+        single = isinstance(texts, (str, tuple)) or is_chat(texts)
+        listed = [texts] if single else _listed(texts)
+        listed = [rendered(chat, self.tokenizer) if is_chat(chat) else chat for chat in listed]
+        limit = max_length if max_length is not None else limit
         return encode(listed, self.tokenizer, limit=limit, truncate=max_length is not None), single
 
+    def _check_ids(self, encodings: Sequence[Encoding]) -> None:
+        rows, limit = len(self.table), self.limit
+        for number, encoding in enumerate(encodings):
+            low, high = int(encoding.input_ids.min()), int(encoding.input_ids.max())
+            if low < 0 or high >= rows:
+                raise ValueError(
+                    f"token id {low if low < 0 else high} is outside the vocabulary of {rows} rows; pass ids of this "
+                    "model's own tokenizer"
+                )
+            if limit is not None and len(encoding) > limit:
+                raise ValueError(
+                    f"sequence {number} has {len(encoding)} ids but the model reads at most {limit}; pass fewer"
+                )
+
     def class_name(self, index: int) -> str:
-        """The label of a class, from the model's configuration."""
-        names = getattr(getattr(self.model, "config", None), "id2label", None) or {}
+        """The label of a class, from the model's configuration; of a masked word, its token."""
+        if self.task in ("masked", "causal", "seq2seq") and self.tokenizer is not None:
+            return str(self.tokenizer.convert_ids_to_tokens(index))
+        names = getattr(self.config, "id2label", None) or {}
         return str(names.get(index, index))
 
 
@@ -159,24 +211,22 @@ def as_text_model(model: Any, tokenizer: Any | None) -> TextModel:
     return model if isinstance(model, TextModel) else TextModel(model, tokenizer)
 
 
-def _task_of(model: nn.Module) -> str:
-    name = type(model).__name__
-    if name in MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.values():
-        return "span"
-    if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
-        return "causal"
-    return "classification"
+def _listed(texts: Any) -> list[Any]:
+    """Several texts as a list.
 
-
-def _embedding_of(model: Any) -> nn.Module:
-    if hasattr(model, "get_input_embeddings"):
-        layer = model.get_input_embeddings()
-        if isinstance(getattr(layer, "weight", None), Tensor):
-            return layer  # type: ignore[no-any-return]
-    layers = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    if len(layers) != 1:
+    Raises:
+        TypeError: a table or a dictionary, of which nobody said which column holds the texts.
+        ValueError: there are none.
+    """
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        columns = ", ".join(map(str, texts.keys()))
         raise TypeError(
-            f"{type(model).__name__} has {len(layers) or 'no'} embedding layers, so it is not clear what to explain; "
-            "name one: udig_lab.TextModel(model, tokenizer, embedding=layer)"
+            f"texts is a {type(texts).__name__} with {columns}; pass one column, such as list(data['text'])"
         )
-    return layers[0]
+    try:
+        listed = list(texts)
+    except TypeError:
+        raise TypeError(f"texts is a {type(texts).__name__}; pass a text or a list of texts") from None
+    if not listed:
+        raise ValueError("the list of texts is empty; pass at least one text")
+    return listed

@@ -1,0 +1,97 @@
+"""The check that no explanation goes without: F at the input is the model's own output on the token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from udig_lab.model.batching import Budget
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.reader import Reader, read, read_own
+from udig_lab.model.textmodel import TextModel
+
+_SAMPLE = 4  # texts by which a model is looked at before many are read
+
+
+def read_checked(
+    reader: Reader,
+    embed: Callable[[int], Tensor],
+    owners: Sequence[int],
+    lengths: Sequence[int],
+    budget: Budget,
+    own: Sequence[Tensor],
+) -> list[Tensor]:
+    """As ``reader.read``; the outputs of the first sequences must be the model's own.
+
+    Where its answers depend on what else is in a batch, the model reads one length at a time from then on, or one
+    text.
+
+    Args:
+        reader: the model.
+        embed: see ``reader.read``, as for the next three.
+        owners: the text of every sequence.
+        lengths: its tokens.
+        budget: bounds a pass.
+        own: outputs of the model itself for the first sequences; none compares nothing.
+
+    Raises:
+        ValueError: they differ even for a text that is read alone.
+    """
+    model = reader.text_model
+    while True:
+        outputs = read(reader, embed, owners, lengths, budget)
+        wrong = _differing(outputs[: len(own)], own, model)
+        if wrong is None:
+            return outputs
+        if model.alone:
+            raise ValueError(wrong)
+        model.alone, model.mixes = not reader.pads, False
+        budget.rows = 1 if model.alone else budget.rows
+
+
+def look_at(model: TextModel, reader: Reader, texts: Sequence[Encoding], budget: Budget) -> None:
+    """Find out by a few texts of different lengths whether the model's answers depend on what else is in a batch."""
+    if model.looked_at:
+        return
+    chosen = list({len(e): i for i, e in enumerate(texts) if e.rows is None}.values())[:_SAMPLE]
+    lengths = [len(texts[i]) for i in chosen]
+    own = [o for i in chosen for o in read_own(reader, [len(texts[i])], budget, [i])]
+    read_checked(reader, lambda r: texts[chosen[r]].embeddings(model.table), chosen, lengths, budget, own)
+    model.looked_at = True
+
+
+def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) -> str | None:
+    """What is wrong where outputs with points put in are not the model's own; None where nothing is.
+
+    Two outputs count as equal when half of their digits agree: a difference of at most the square root of the number
+    type's precision, as a share of the largest output or of 1.
+
+    Args:
+        read: N outputs with every token's own embedding put in.
+        own: N outputs of the model itself.
+        model: the model.
+    """
+    tolerance = torch.finfo(_coarsest(model)).eps ** 0.5
+    for number, (ours, theirs) in enumerate(zip(read, own, strict=True)):
+        theirs = theirs.to(ours)
+        real = theirs > torch.finfo(torch.bfloat16).min  # padding of spans is out of reach
+        gap = (ours - theirs).abs().masked_fill(~real, 0)
+        if bool(theirs.isfinite().all()) and not float(gap.max()) <= tolerance * max(
+            1.0, float(theirs[real].abs().max())
+        ):
+            worst = int(gap.argmax())
+            return (
+                f"text {number} is not explained: with its words put in at the embedding layer, {model.name} says "
+                f"{float(ours.flatten()[worst]):.6g} where its own output is {float(theirs.flatten()[worst]):.6g}; it "
+                "reads its input in another way as well (name the layer: udig_lab.TextModel(model, tokenizer, "
+                "embedding=layer)), or it is random (explain it with check=False)"
+            )
+    return None
+
+
+def _coarsest(model: TextModel) -> torch.dtype:
+    """The number type with the fewest digits among the model's weights."""
+    kinds = {p.dtype for p in model.model.parameters() if p.is_floating_point()} or {torch.float32}
+    return max(kinds, key=lambda kind: torch.finfo(kind).eps)
