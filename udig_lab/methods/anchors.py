@@ -120,12 +120,15 @@ COSTS = {"greedy": _greedy_cost, "maxcount": _maxcount_cost}
 def allowed_rows(vocabulary: Vocabulary, candidates: str) -> Tensor | None:
     """(V,) bool: the rows a kind of candidates admits; None for all.
 
+    A row without a token (a table padded beyond its tokenizer) and a row that was added to a finished vocabulary never
+    compete: neither was trained with the others.
+
     Raises:
         ValueError: an unknown kind.
     """
     if candidates not in CANDIDATES:
         raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
-    return vocabulary.words if candidates == "words" else None
+    return vocabulary.words if candidates == "words" else vocabulary.own
 
 
 def _check(strategy: str, n_steps: int, n_neighbors: int) -> None:

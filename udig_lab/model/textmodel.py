@@ -95,12 +95,16 @@ class TextModel:
         table = self.table
         version = self._table and self._table[0]
         if self._vocabulary is None or self._vocabulary[0] != version:
-            tokens, special = None, ()
+            tokens: list[str] | None = None
+            special: tuple[int, ...] = ()
+            added: tuple[int, ...] = ()
             if self.tokenizer is not None:
                 names = {row: token for token, row in self.tokenizer.get_vocab().items()}
                 tokens = [names.get(row, "") for row in range(len(table))]  # a table padded beyond the tokenizer
                 special = tuple(self.tokenizer.all_special_ids)
-            self._vocabulary = version, Vocabulary(table, tokens, special)
+                base = getattr(self.tokenizer, "vocab_size", None) or len(table)
+                added = tuple(row for row in names if base <= row < len(table))
+            self._vocabulary = version, Vocabulary(table, tokens, special, added)
         return self._vocabulary[1]
 
     @property

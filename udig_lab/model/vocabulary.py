@@ -37,12 +37,20 @@ class Vocabulary:
         table: (V, D) embedding rows.
         tokens: V names; None when there is no tokenizer (then every row counts as a word).
         special_ids: rows that are never words.
+        added_ids: rows that were added to the vocabulary when it was finished.
     """
 
-    def __init__(self, table: Tensor, tokens: Sequence[str] | None = None, special_ids: Sequence[int] = ()):
+    def __init__(
+        self,
+        table: Tensor,
+        tokens: Sequence[str] | None = None,
+        special_ids: Sequence[int] = (),
+        added_ids: Sequence[int] = (),
+    ):
         self.table = table.detach()
         self.tokens = tuple(tokens) if tokens is not None else None
         self.special_ids = tuple(special_ids)
+        self.added_ids = tuple(added_ids)
         # Anchors found so far, by search settings: see paths.AnchorSearch.
         self.searches: dict[tuple[object, ...], object] = {}
 
@@ -76,6 +84,15 @@ class Vocabulary:
     def words(self) -> Tensor:
         """(V,) bool: rows a reader would call words or word pieces in Latin script, or numbers."""
         return torch.tensor([kind in ("word", "piece", "number") for kind in self.kinds], device=self.table.device)
+
+    @cached_property
+    def own(self) -> Tensor | None:
+        """(V,) bool: rows with a token of the vocabulary that the model was trained with; None where all are."""
+        if self.tokens is None:
+            return None
+        own = torch.tensor([bool(token) for token in self.tokens], device=self.table.device)
+        own[list(self.added_ids)] = False
+        return None if bool(own.all()) else own
 
     def name(self, row: int) -> str:
         """The token of a row."""
