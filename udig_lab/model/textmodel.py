@@ -166,11 +166,8 @@ class TextModel:
         if isinstance(texts, Mapping) and "input_ids" in texts:
             texts, input_ids = None, texts
         limit = self.limit
-        if max_length is not None and not (max_length >= 1 and (limit is None or max_length <= limit)):
-            reads = "any length" if limit is None else f"at most {limit} tokens"
-            raise ValueError(
-                f"max_length={max_length} does not fit: {self.name} reads {reads}; pass 1 or more, or None"
-            )
+        if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+            raise ValueError(f"max_length={max_length!r} leaves nothing of a text; pass 1 or more, or None")
         if input_ids is not None:
             rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
             encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer)
@@ -181,8 +178,9 @@ class TextModel:
         single = isinstance(texts, (str, tuple)) or is_chat(texts)
         listed = [texts] if single else _listed(texts)
         listed = [rendered(chat, self.tokenizer) if is_chat(chat) else chat for chat in listed]
-        limit = max_length if max_length is not None else limit
-        return encode(listed, self.tokenizer, limit=limit, truncate=max_length is not None), single
+        # A text that is longer than the model reads is cut only where that was asked for.
+        cut = max_length is not None and (limit is None or max_length <= limit)
+        return encode(listed, self.tokenizer, limit=max_length if cut else limit, truncate=cut), single
 
     def _check_ids(self, encodings: Sequence[Encoding]) -> None:
         rows, limit = len(self.table), self.limit
