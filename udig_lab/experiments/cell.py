@@ -13,7 +13,6 @@ from udig_lab.model.protocol import as_protocol
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}
-WITHOUT_BASELINE = (ORACLE, "random", "ig2")  # their numbers do not depend on a baseline
 FORMAT = 2  # of the rows; raised when their columns change
 
 
@@ -55,7 +54,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         as_protocol(self.protocol)
-        if self.method in WITHOUT_BASELINE:
+        if self.method == ORACLE or not method(self.method).uses_baseline:
             object.__setattr__(self, "baseline", "none")
         if self.method != ORACLE:
             method(self.method).settings(self.method, dict(self.settings))

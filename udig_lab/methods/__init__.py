@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from udig_lab.methods.controls import deep_lift, random
 from udig_lab.methods.counterfactual import ig2
@@ -16,7 +16,7 @@ from udig_lab.methods.solution import Paths, Solution
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
 from udig_lab.problem import Problem
 
-__all__ = ["METHODS", "Method", "Paths", "Solution", "method"]
+__all__ = ["METHODS", "Method", "Paths", "Solution", "method", "registered"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,13 @@ class Method:
     """An entry of the registry.
 
     Attributes:
-        title: the method's name.
+        title: its name in full.
         build: a problem and settings -> paths to follow, or a solution.
         citation: its source.
+        short: its name in tables and figures; the title where none is given.
+        aliases: what published sources call it, where that is not its name here.
+        baseline: which baselines ``explain`` may give it: "any"; "row", one row for all tokens. "several": it takes
+            some as a setting instead; "none": it has no use for one, or finds its own.
         every: whether it explains every class in one go; otherwise one after the other.
         linear: whether the scores of a difference of two functions are the difference of their scores.
     """
@@ -34,8 +38,19 @@ class Method:
     title: str
     build: Callable[..., Paths | Solution]
     citation: str
+    short: str = ""
+    aliases: tuple[str, ...] = ()
+    baseline: Literal["any", "row", "several", "none"] = "any"
     every: bool = True
     linear: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "short", self.short or self.title)
+
+    @property
+    def uses_baseline(self) -> bool:
+        """Whether its scores depend on the baseline that ``explain`` is given."""
+        return self.baseline in ("any", "row")
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -82,25 +97,43 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
+def registered(name: str) -> str:
+    """The registry's name for what a published source calls a method; a name it does not know comes back as it is.
+
+    >>> registered("deeplift"), registered("pace")
+    ('deep_lift', 'pace')
+    """
+    return next((own for own, entry in METHODS.items() if name in entry.aliases), name)
+
+
 METHODS = {
     "gradient_x_input": Method("Gradient x input", gradient_x_input, "Shrikumar et al. 2016, arXiv 1605.01713"),
-    "ig": Method("Integrated Gradients", ig, "Sundararajan, Taly & Yan 2017, arXiv 1703.01365"),
-    "dig": Method("Discretized IG", dig, "Sanyal & Ren 2021, arXiv 2108.13654"),
-    "udig": Method("Uniform Discretized IG", udig, "Sinha Roy & Kundu 2024, arXiv 2412.03886"),
-    "sig": Method("Sequential IG", sig, "Enguehard 2023, arXiv 2305.15853"),
-    "sequential_dig": Method("Sequential DIG", sequential_dig, "Enguehard 2023, arXiv 2305.15853"),
-    "sequential_udig": Method("Sequential UDIG", sequential_udig, "this project"),
-    "ig2": Method("IG2", ig2, "Zhuo & Ge 2024, arXiv 2406.10852", every=False, linear=False),
+    "ig": Method("Integrated Gradients", ig, "Sundararajan, Taly & Yan 2017, arXiv 1703.01365", "IG"),
+    "dig": Method("Discretized IG", dig, "Sanyal & Ren 2021, arXiv 2108.13654", "DIG", baseline="row"),
+    "udig": Method("Uniform Discretized IG", udig, "Sinha Roy & Kundu 2024, arXiv 2412.03886", "UDIG", baseline="row"),
+    "sig": Method("Sequential IG", sig, "Enguehard 2023, arXiv 2305.15853", "SIG"),
+    "sequential_dig": Method("Sequential DIG", sequential_dig, "Enguehard 2023, arXiv 2305.15853", baseline="row"),
+    "sequential_udig": Method("Sequential UDIG", sequential_udig, "this project", baseline="row"),
+    "ig2": Method("IG2", ig2, "Zhuo & Ge 2024, arXiv 2406.10852", baseline="none", every=False, linear=False),
     "idg": Method(
         "Integrated Directional Gradients",
         idg,
         "Sikdar, Bhattacharya & Heese 2021, ACL, pp. 865-878",
+        "IDG",
         every=False,
         linear=False,
     ),
     "gradient_shap": Method("GradientSHAP", gradient_shap, "Lundberg & Lee 2017, arXiv 1705.07874"),
-    "expected_gradients": Method("Expected gradients", expected_gradients, "Erion et al. 2021, arXiv 1906.10670"),
-    "deep_lift": Method("DeepLIFT", deep_lift, "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685", every=False),
+    "expected_gradients": Method(
+        "Expected gradients", expected_gradients, "Erion et al. 2021, arXiv 1906.10670", baseline="several"
+    ),
+    "deep_lift": Method(
+        "DeepLIFT",
+        deep_lift,
+        "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685",
+        aliases=("deeplift",),
+        every=False,
+    ),
     "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009", every=False),
-    "random": Method("Random scores", random, "none: the control", every=False, linear=False),
+    "random": Method("Random scores", random, "none: the control", baseline="none", every=False, linear=False),
 }
