@@ -310,20 +310,6 @@ def drawn():
     return pd.concat(parts)
 
 
-def test_titles():
-    assert [standings.title(v) for v in ("ig", "udig_maxcount", "deep_lift", "random", "enhanced_ig")] == [
-        "IG",
-        "UDIG (maxcount)",
-        "DeepLIFT",
-        "Random scores",
-        "enhanced ig",
-    ]
-    assert standings.in_words("comprehensiveness_20") == "comprehensiveness, 20 %"
-    assert standings.in_words("log_odds_mask_05") == "log-odds, mask, 5 %"
-    assert standings.in_words("aopc_sufficiency") == "AOPC of sufficiency"
-    assert standings.in_words("wae") == "word approximation error"
-
-
 def test_standings_say_who_leads(drawn):
     alt = standings.standings(drawn, BOTH).alt
     assert "2 methods, n = 40" in alt

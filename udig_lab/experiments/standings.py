@@ -9,37 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.experiments.naming import in_words, title
 from udig_lab.experiments.tables import BY, better, rank_agreement
 from udig_lab.faithfulness.statistics import Interval, interval
-from udig_lab.methods import METHODS
 from udig_lab.picture import Picture, show
 
 _BASELINES = {"pad": ("s", "C1"), "mask": ("o", "C0"), "none": ("D", "C2"), "zero": ("^", "C3")}
 _METHODS = "o^sDvPX*<>"  # markers of the curves
 _ENDS = {"random": ":", "oracle": "--"}  # control and bound are grey lines in every figure
-_SHORT = {
-    "ig": "IG",
-    "dig": "DIG",
-    "udig": "UDIG",
-    "sig": "SIG",
-    "ig2": "IG2",
-    "idg": "IDG",
-    "deep_lift": "DeepLIFT",
-    "oracle": "Oracle",
-}
-
-
-def title(variant: str) -> str:
-    """A method's name as the book writes it, its strategy in brackets.
-
-    >>> title("udig_greedy"), title("sequential_dig_greedy")
-    ('UDIG (greedy)', 'Sequential DIG (greedy)')
-    """
-    name, strategy = variant, ""
-    for ending in ("greedy", "maxcount"):
-        if variant.endswith(f"_{ending}"):
-            name, strategy = variant.removesuffix(f"_{ending}"), f" ({ending})"
-    return _SHORT.get(name, METHODS[name].title if name in METHODS else name.replace("_", " ")) + strategy
 
 
 def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") -> Picture:
@@ -197,15 +174,6 @@ def agreement(rows: pd.DataFrame, *, caption: str = "") -> Picture:
         f"({low[1]}) to {high[0]:.2f} ({high[1]})."
     )
     return show(draw, alt=alt, caption=caption, size=(0.62 * len(names) + 2.4, 0.5 * len(names) + 1.6))
-
-
-def in_words(metric: str) -> str:
-    """A column's name in words: comprehensiveness_20 -> comprehensiveness, 20 %."""
-    name, _, share = metric.rpartition("_")
-    if not share.isdigit():
-        long = {"wae": "word approximation error", "delta_percent": "Δ%"}
-        return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
-    return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 
 
 def _direction(metric: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from udig_lab.experiments.cell import Cell
+from udig_lab.experiments.rows import aligned
 from udig_lab.faithfulness.statistics import Difference, Interval, attained, holm, interval, paired
 
 BY = ("variant", "baseline")
@@ -221,12 +222,11 @@ def _differences(
     cells: dict[tuple[Hashable, str], Difference] = {}
     lines: dict[Hashable, dict[str, object]] = {}
     for name, sides in pairs.items():
-        own, other = (part.set_index("id") for part in sides)
-        ids = own.index.intersection(other.index)
-        lines[name] = dict.fromkeys(metrics) | {"n": len(ids)}
+        own, other = aligned(*sides)
+        lines[name] = dict.fromkeys(metrics) | {"n": len(own)}
         for m in metrics:
-            if len(ids) and not own.loc[ids, m].isna().any() and not other.loc[ids, m].isna().any():
-                cells[name, m] = paired(own.loc[ids, m], other.loc[ids, m])
+            if len(own) and not own[m].isna().any() and not other[m].isna().any():
+                cells[name, m] = paired(own[m], other[m])
     for (line, m), difference in zip(cells, holm(list(cells.values())), strict=True):
         lines[line][m] = difference
     return _framed(lines, by, [*metrics, "n"])

@@ -1,0 +1,61 @@
+"""What recorded methods and metrics are called in the book, and a table that calls them so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from udig_lab.experiments.cell import ORACLE
+from udig_lab.methods import METHODS, registered
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+METRICS = ["comprehensiveness_20", "sufficiency_20", "log_odds_mask_20"]  # a list: pandas takes it for columns
+REPLACED = "20 %; comprehensiveness and sufficiency delete, log-odds replace by [MASK]"  # what METRICS do
+PAPERS = ["ig", "udig_greedy", "dig_greedy", "sig", "random", "oracle"]  # variants: the papers', control and bound
+
+
+def title(variant: str) -> str:
+    """A method's name as the book writes it, its strategy in brackets.
+
+    >>> title("udig_greedy"), title("sequential_dig_greedy"), title("deeplift")
+    ('UDIG (greedy)', 'Sequential DIG (greedy)', 'DeepLIFT')
+    """
+    name, strategy = variant, ""
+    for ending in ("greedy", "maxcount"):
+        if variant.endswith(f"_{ending}"):
+            name, strategy = variant.removesuffix(f"_{ending}"), f" ({ending})"
+    if name == ORACLE:
+        return "Oracle"
+    entry = METHODS.get(registered(name))
+    return (entry.short if entry else name.replace("_", " ")) + strategy
+
+
+def in_words(metric: str) -> str:
+    """A column's name in words.
+
+    >>> in_words("comprehensiveness_20"), in_words("aopc_sufficiency")
+    ('comprehensiveness, 20 %', 'AOPC of sufficiency')
+    """
+    name, _, share = metric.rpartition("_")
+    if not share.isdigit():
+        long = {"wae": "word approximation error", "delta_percent": "Δ%"}
+        return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
+    return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
+
+
+def shown(table: pd.DataFrame, caption: str) -> Styler | None:
+    """A table of recorded rows as the book shows it: methods and metrics by their names, holes as dashes.
+
+    Args:
+        table: of ``tables``, or one like them: variants in its index, metrics in its columns.
+        caption: what the table holds.
+
+    Returns:
+        what a notebook displays. None where the table is empty; then one line says so.
+    """
+    if table.empty:
+        print(f"nothing recorded: {caption}")
+        return None
+    return table.rename(index=title, columns=in_words).style.format(na_rep="–").set_caption(caption)

@@ -1,0 +1,82 @@
+"""Which of the recorded rows, and two methods on the same examples."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from udig_lab.experiments.cell import ORACLE
+from udig_lab.faithfulness.statistics import Difference, paired
+
+
+def under(
+    rows: pd.DataFrame,
+    *,
+    baseline: str | None = None,
+    protocol: str | None = None,
+    output: str | None = None,
+    defaults: bool = False,
+) -> pd.DataFrame:
+    """Rows that were recorded under these conditions; what is None or False does not matter.
+
+    >>> rows = pd.DataFrame({"variant": ["ig", "ig", "random"], "baseline": ["pad", "mask", "none"]})
+    >>> under(rows, baseline="mask")["variant"].tolist()
+    ['ig', 'random']
+
+    Args:
+        rows: of ``recorded``.
+        baseline: and methods that have no use for one.
+        protocol: "corrected", "as_published" or "eraser".
+        output: of SQuAD.
+        defaults: whether to leave out cells of a method with other settings than its defaults; a strategy does not
+            count, as it is part of a variant, and the oracle stays whatever its beam.
+    """
+    keep = pd.Series(True, index=rows.index)
+    if baseline is not None:
+        keep &= rows["baseline"].isin([baseline, "none"])
+    if protocol is not None:
+        keep &= rows["protocol"] == protocol
+    if output is not None:
+        keep &= rows["output"] == output
+    if defaults:
+        keep &= (rows["method"] == ORACLE) | ~rows["cell"].str.contains("=")  # a cell's name holds its own settings
+    return rows[keep]
+
+
+def largest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the cells with the most examples, so that what is compared or ranked is over the same ones."""
+    size = rows.groupby("cell")["id"].transform("size")
+    found: pd.DataFrame = rows[size == size.max()]
+    return found
+
+
+def aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of two cells on the examples that both have, in one order, their ids as index.
+
+    Raises:
+        ValueError: several rows of one example.
+    """
+    one, other = one.set_index("id"), other.set_index("id")
+    for part in (one, other):
+        if part.index.has_duplicates:
+            cells = ", ".join(map(str, part["cell"].unique())) if "cell" in part else "one cell"
+            raise ValueError(f"rows of {cells} cannot be paired: an example stands there twice; choose with under(…)")
+    ids = one.index.intersection(other.index)
+    return one.loc[ids], other.loc[ids]
+
+
+def difference(rows: pd.DataFrame, a: str, b: str, metric: str) -> Difference:
+    """One method minus another, on the examples that both have.
+
+    Args:
+        rows: recorded rows of one data set, protocol, output and baseline, as ``under`` chooses them.
+        a: a variant.
+        b: another one, which is subtracted.
+        metric: a column.
+
+    Raises:
+        ValueError: no example in common, several rows of one example, or a value that is not finite.
+    """
+    mine, theirs = aligned(rows[rows["variant"] == a], rows[rows["variant"] == b])
+    if mine.empty:
+        raise ValueError(f"no example was recorded for both {a!r} and {b!r}; record them with the same --limit")
+    return paired(mine[metric], theirs[metric])
