@@ -8,6 +8,7 @@ import pytest
 import udig_lab as ul
 from udig_lab.cli import main
 from udig_lab.experiments import Cell, attributions, cards, grid, recorded, results_folder, run, work
+from udig_lab.experiments.records import benchmarks
 from udig_lab.model.load import DATASETS, PROFILES
 
 FEW = {"profile": "mini", "limit": 5}
@@ -147,6 +148,13 @@ def test_records_of_this_clone_can_be_read():
         for profile in PROFILES:
             if list((folder / dataset / profile).glob("*.json")):
                 assert len(recorded(dataset, profile=profile))
+
+
+def test_benchmarks_are_at_hand():
+    assert benchmarks("peers")["machine"]
+    assert benchmarks("scale")["sizes"]
+    with pytest.raises(FileNotFoundError, match="no benchmarks 'speed' are recorded; make them, peers and scale"):
+        benchmarks("speed")
 
 
 def test_a_finished_cell_is_not_run_again(tmp_path, monkeypatch):

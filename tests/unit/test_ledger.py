@@ -9,7 +9,7 @@ import pytest
 from udig_lab.cli import main
 from udig_lab.experiments import Cell
 from udig_lab.experiments.cell import FORMAT
-from udig_lab.experiments.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, benchmarks, ledger, published
+from udig_lab.experiments.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, ledger, published
 from udig_lab.experiments.store import write_rows
 from udig_lab.faithfulness.statistics import Difference, Interval
 
@@ -137,7 +137,3 @@ def test_the_ledger_on_the_command_line(store, capsys, monkeypatch):
     assert "0.4733" in printed
     assert "the same side of IG" in printed
     assert "rotten" not in printed
-
-
-def test_benchmarks_are_at_hand():
-    assert benchmarks("peers")["machine"]

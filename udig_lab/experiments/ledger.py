@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,23 +53,6 @@ def ledger(folder: Path | None = None) -> pd.DataFrame:
     for line, entry in zip(lines, entries, strict=True):
         entry["verdict"], entry["why"] = _verdict(line, entry)
     return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
-
-
-def benchmarks(name: str) -> dict[str, Any]:
-    """What ``make bench`` last recorded.
-
-    Args:
-        name: "peers", seconds and ratios beside peers and beside the bare model; or "scale", what every method costs.
-
-    Raises:
-        FileNotFoundError: nothing of that name was recorded.
-    """
-    here = Path(__file__).parents[1]
-    for folder in (here.parent / "benchmarks", here / "results" / "benchmarks"):  # of a clone, of a wheel
-        if (file := folder / f"{name}.json").is_file():
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
-            return found
-    raise FileNotFoundError(f"no benchmarks {name!r} are recorded; make them, peers and scale, with: make bench")
 
 
 def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""Reading recorded runs: rows with their settings, and the cards that say where they come from."""
+"""Reading what was recorded: rows with their settings, the cards that say where they come from, timings."""
 
 from __future__ import annotations
 
@@ -50,6 +50,22 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
 def cards(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> list[dict[str, Any]]:
     """The provenance cards of a data set's recorded runs; raises as ``recorded``."""
     return [card for _, card in _cards(dataset, profile, folder)]
+
+
+def benchmarks(name: str) -> dict[str, Any]:
+    """What ``make bench`` last recorded.
+
+    Args:
+        name: "peers", seconds and ratios beside peers and beside the bare model; or "scale", what every method costs.
+
+    Raises:
+        FileNotFoundError: nothing of that name was recorded.
+    """
+    for folder in (_PACKAGE.parent / "benchmarks", _PACKAGE / "results" / "benchmarks"):  # of a clone, of a wheel
+        if (file := folder / f"{name}.json").is_file():
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+            return found
+    raise FileNotFoundError(f"no benchmarks {name!r} are recorded; make them, peers and scale, with: make bench")
 
 
 def read_card(file: Path) -> dict[str, Any] | None:
