@@ -7,9 +7,19 @@ import pandas as pd
 import pytest
 
 from udig_lab.cli import main
-from udig_lab.experiments import Cell
+from udig_lab.experiments import Cell, grid, recorded
 from udig_lab.experiments.cell import FORMAT
-from udig_lab.experiments.ledger import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, ledger, published
+from udig_lab.experiments.ledger import (
+    NOT_COMPARABLE,
+    NOT_REPRODUCED,
+    PUBLISHED_CHOICES,
+    PUBLISHED_METHODS,
+    REPRODUCED,
+    beside,
+    ledger,
+    order_kept,
+    published,
+)
 from udig_lab.experiments.store import write_rows
 from udig_lab.faithfulness.statistics import Difference, Interval
 
@@ -125,6 +135,56 @@ def test_what_nobody_can_define_is_not_comparable(store):
     squad = entries[(entries.dataset == "squad") & (entries.metric == "comprehensiveness")].iloc[0]
     assert isinstance(squad.ours, Interval)
     assert squad.why == "the published metric is not defined anywhere"
+
+
+def test_a_source_that_calls_a_method_otherwise_finds_its_rows(store):
+    folder, put = store
+    put("ig", 0.4)
+    put("deep_lift", 0.3)  # published as "deeplift", below IG
+    found = entry(ledger(folder), "deeplift")
+    assert found.our_difference.mean == pytest.approx(-0.1)
+    assert found.verdict == REPRODUCED
+
+
+def test_the_published_methods_are_run_in_every_published_way():
+    variants = {cell.variant for cell in grid("sst2", PUBLISHED_METHODS, **PUBLISHED_CHOICES)}
+    elsewhere = {"enhanced_ig", "geodesic_ig", "pace", "sequential_dig"}  # not in UDIG's or SIG's main tables
+    assert variants - {"random"} == set(published().variant) - elsewhere | {"dig_maxcount"}
+
+
+def test_ours_stand_beside_the_published(store):
+    folder, put = store
+    means = {"ig": 0.4, "sig": 0.5, "deep_lift": 0.3, "random": 0.0}
+    for method, mean in means.items():
+        put(method, mean)
+        put(method, mean - 0.2, protocol="corrected")
+    rows = recorded("sst2", folder=folder)
+    for protocol, shift in (("as_published", 0), ("corrected", -0.2)):
+        table = beside(rows[rows.protocol.isin([protocol, "corrected"])], "sst2")
+        assert table.attrs["protocol"] == protocol
+        assert table.loc["deep_lift", ("mask", "distilbert")] == pytest.approx(0.1696)
+        assert table.loc["ig", ("mask", "bert")] == pytest.approx(0.3447)
+        ours = table["mask", "ours"].dropna().to_dict()
+        expected = rows[(rows.protocol == protocol) & (rows.baseline == "mask")].groupby("variant")
+        assert ours == pytest.approx(expected.comprehensiveness_20.mean().to_dict())
+        assert ours["sig"] - ours["ig"] == pytest.approx(0.1)
+        assert ours["ig"] == pytest.approx(0.4 + shift, abs=0.02)
+    assert beside(rows, "sst2", "log_odds_pad_20").loc["ig", ("pad", "distilbert")] < 0
+
+
+def test_how_far_our_order_is_the_published_one(store):
+    folder, put = store
+    for method, mean in {"ig": 0.4, "sig": 0.5, "deep_lift": 0.3}.items():
+        put(method, mean)
+    put("ig", 0.4, baseline="pad")
+    put("sig", 0.5, baseline="pad")
+    table = beside(recorded("sst2", folder=folder), "sst2")
+    found = order_kept(table)
+    assert list(found.index) == ["mask"]  # with pad we have two methods, and two are no order
+    models = ["bert", "distilbert", "roberta"]
+    assert found.loc["mask"].to_dict() == pytest.approx(dict.fromkeys(models, 1.0) | {"n": 3})
+    table["mask", "ours"] = -table["mask", "ours"]
+    assert order_kept(table).loc["mask", models].to_list() == pytest.approx([-1.0] * 3)
 
 
 def test_the_ledger_on_the_command_line(store, capsys, monkeypatch):

@@ -54,7 +54,7 @@ def test_a_table_is_shown_with_names_and_dashes():
     assert found == [
         *("word approximation error", "log-odds, mask, 20 %", "n"),
         *("protocol", "variant", "baseline"),
-        *("as published", "IG", "mask", "0.500 [0.500, 0.500]", "-1.000 [-1.000, -1.000]", "20"),
+        *("as_published", "IG", "mask", "0.500 [0.500, 0.500]", "-1.000 [-1.000, -1.000]", "20"),
         *("DeepLIFT", "mask", "0.500 [0.500, 0.500]", "–", "20"),
     ]
     assert table.index[0] == ("as_published", "ig", "mask"), "the table itself is left as it was"

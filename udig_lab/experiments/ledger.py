@@ -11,19 +11,29 @@ import pandas as pd
 
 from udig_lab.experiments.records import recorded
 from udig_lab.faithfulness.statistics import Difference, Interval, holm, interval, paired
+from udig_lab.methods import registered
 from udig_lab.model.load import ASSETS
 
+# What the published tables of sentiment hold, as ``grid`` takes it; with the control.
+PUBLISHED_METHODS = ["gradient_x_input", "deep_lift", "gradient_shap", "ig", "udig", "dig", "sig", "random"]
+PUBLISHED_CHOICES = {
+    "baselines": ["mask", "pad"],
+    "protocols": ["as_published", "corrected"],
+    "strategies": ["greedy", "maxcount"],
+}
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
-_NAMES = {"deeplift": "deep_lift"}  # published.csv keeps the names of its sources
 
 
 def published() -> pd.DataFrame:
     """Published numbers, one a row: source, dataset, model, method, baseline, metric, value, n, protocol, note.
 
-    >>> published().columns[:6].tolist()
-    ['source', 'dataset', 'model', 'method', 'baseline', 'metric']
+    ``method`` is the source's name; ``variant``, the last column, is the one that recorded rows have.
+
+    >>> published()[["source", "method", "variant"]].iloc[12].tolist()
+    ['SIG-csv', 'deeplift', 'deep_lift']
     """
-    return pd.read_csv(ASSETS / "published.csv")
+    table = pd.read_csv(ASSETS / "published.csv")
+    return table.assign(variant=table["method"].map(registered))
 
 
 def ledger(folder: Path | None = None) -> pd.DataFrame:
@@ -53,6 +63,44 @@ def ledger(folder: Path | None = None) -> pd.DataFrame:
     for line, entry in zip(lines, entries, strict=True):
         entry["verdict"], entry["why"] = _verdict(line, entry)
     return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
+
+
+def beside(rows: pd.DataFrame, dataset: str, metric: str = "comprehensiveness_20") -> pd.DataFrame:
+    """Published values and our means, methods x (baseline, model); ours is the model "ours".
+
+    Args:
+        rows: recorded rows of the data set; those under "as_published" count, or else those under "corrected".
+        dataset: a data set's name.
+        metric: a column.
+
+    Returns:
+        the table; ``attrs["protocol"]`` is that of our rows.
+    """
+    theirs = published().query("dataset == @dataset")
+    theirs = theirs[[_column(line) == metric for line in theirs.to_dict("records")]]
+    protocol = "as_published" if "as_published" in set(rows["protocol"]) else "corrected"
+    own = rows[(rows["protocol"] == protocol) & (rows["baseline"] != "none")]
+    means = own.groupby(["variant", "baseline"])[metric].mean().reset_index(name="value").assign(model="ours")
+    table = pd.concat([theirs, means]).pivot_table(
+        index="variant", columns=["baseline", "model"], values="value", aggfunc="first"
+    )
+    table.attrs["protocol"] = protocol
+    return table
+
+
+def order_kept(table: pd.DataFrame) -> pd.DataFrame:
+    """How far a table of ``beside`` has the methods in one order: our rank correlation (Spearman) with each model.
+
+    Returns:
+        baselines x models, over the methods that every model and we have; the last column is n, their number. A
+        baseline with fewer than three of them is left out.
+    """
+    lines = {}
+    for baseline, part in table.T.groupby(level="baseline"):
+        complete = part.droplevel("baseline").T.dropna()
+        if "ours" in complete and len(complete) > 2:
+            lines[baseline] = complete.corr("spearman")["ours"].drop("ours").to_dict() | {"n": len(complete)}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("baseline")
 
 
 def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:
@@ -95,7 +143,7 @@ def _entry(
     line: dict[str, Any], runs: dict[str, pd.DataFrame], reference: dict[tuple[Any, ...], float]
 ) -> dict[str, Any]:
     entry: dict[str, Any] = dict.fromkeys(("ours", "published_difference", "our_difference", "differs", "profile"))
-    name, column = _NAMES.get(line["method"], line["method"]), _column(line)
+    name, column = line["variant"], _column(line)
     their_ig = reference.get((line["dataset"], line["model"], line["baseline"], column))
     if their_ig is not None and name != "ig":
         entry["published_difference"] = line["value"] - their_ig

@@ -49,7 +49,7 @@ def shown(table: pd.DataFrame, caption: str) -> Styler | None:
     """A table of recorded rows as the book shows it: methods and metrics by their names, holes as dashes.
 
     Args:
-        table: of ``tables``, or one like them: variants in its index, metrics in its columns.
+        table: of ``tables``, or one like them: an index level "variant", metrics in its columns.
         caption: what the table holds.
 
     Returns:
@@ -58,4 +58,5 @@ def shown(table: pd.DataFrame, caption: str) -> Styler | None:
     if table.empty:
         print(f"nothing recorded: {caption}")
         return None
-    return table.rename(index=title, columns=in_words).style.format(na_rep="–").set_caption(caption)
+    named = table.rename(index=title, level="variant") if "variant" in table.index.names else table
+    return named.rename(columns=in_words).style.format(na_rep="–").set_caption(caption)
