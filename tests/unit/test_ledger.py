@@ -128,6 +128,15 @@ def test_on_the_papers_own_checkpoint_the_number_itself_is_tested(store):
     assert entry(entries, "ig", model="bert").profile == "lab"  # that architecture was not run
 
 
+def test_a_method_is_compared_with_ig_of_its_own_architecture(store):
+    folder, put = store
+    for architecture, mean in (("distilbert", 0.4), ("bert", 0.9)):
+        put("ig", mean, profile="paper", architecture=architecture)
+    put("sig", 0.5, profile="paper", architecture="distilbert")
+    found = entry(ledger(folder), "sig").our_difference
+    assert (found.mean, found.n) == (pytest.approx(0.1), N)
+
+
 def test_what_nobody_can_define_is_not_comparable(store):
     folder, put = store
     put("ig", 0.4, dataset="squad", baseline="pad", output="start")

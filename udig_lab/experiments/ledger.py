@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from udig_lab.experiments.records import recorded
+from udig_lab.experiments.rows import aligned, under
 from udig_lab.faithfulness.statistics import Difference, Interval, holm, interval, paired
 from udig_lab.methods import registered
 from udig_lab.model.load import ASSETS
@@ -148,19 +149,16 @@ def _entry(
     if their_ig is not None and name != "ig":
         entry["published_difference"] = line["value"] - their_ig
     for profile, rows in runs.items():
-        own = rows[(rows["variant"] == name) & (rows["baseline"] == line["baseline"])]
-        if line["dataset"] == "squad":
-            own = own[own["output"] == "start"]
+        here = under(rows, baseline=line["baseline"], output="start" if line["dataset"] == "squad" else None)
         if profile == "paper":
-            own = own[own["cell"].str.contains(f"-{line['model'].split('-')[0]}-")]  # by architecture
+            here = here[here["cell"].str.contains(f"-{line['model'].split('-')[0]}-")]  # by architecture
+        own, ig = (here[here["variant"] == variant] for variant in (name, "ig"))
         if own.empty or column not in own or not np.isfinite(own[column]).all():
             continue
-        own = own.set_index("id")[column]
-        entry |= {"ours": interval(own), "profile": profile, "differs": _differs(line, profile, len(own))}
-        ig = rows[(rows["variant"] == "ig") & (rows["baseline"] == line["baseline"])].set_index("id")
-        ids = own.index.intersection(ig.index)
-        if name != "ig" and len(ids):
-            entry["our_difference"] = paired(own.loc[ids], ig.loc[ids, column])
+        entry |= {"ours": interval(own[column]), "profile": profile, "differs": _differs(line, profile, len(own))}
+        own, ig = aligned(own, ig)
+        if name != "ig" and len(own):
+            entry["our_difference"] = paired(own[column], ig[column])
         break
     return entry
 
