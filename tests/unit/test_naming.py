@@ -63,4 +63,13 @@ def test_a_table_is_shown_with_names_and_dashes():
 def test_an_empty_table_is_one_line(capsys):
     rows = pd.DataFrame(columns=["variant", "baseline", "wae"])
     assert shown(summary(rows, ["wae"]), "ERASER, whole words") is None
-    assert capsys.readouterr().out == "nothing recorded: ERASER, whole words\n"
+    assert shown(rows) is None
+    assert capsys.readouterr().out == "nothing recorded: ERASER, whole words\nnothing recorded\n"
+
+
+def test_a_caption_may_be_left_out():
+    table = pd.DataFrame({"wae": [0.5]}, index=pd.Index(["udig_greedy"], name="variant"))
+    assert cells(shown(table).to_html()) == (
+        ["word approximation error", "variant", "UDIG (greedy)", "0.500000"],
+        [],
+    )

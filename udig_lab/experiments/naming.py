@@ -45,18 +45,19 @@ def in_words(metric: str) -> str:
     return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 
 
-def shown(table: pd.DataFrame, caption: str) -> Styler | None:
+def shown(table: pd.DataFrame, caption: str = "") -> Styler | None:
     """A table of recorded rows as the book shows it: methods and metrics by their names, holes as dashes.
 
     Args:
         table: of ``tables``, or one like them: an index level "variant", metrics in its columns.
-        caption: what the table holds.
+        caption: what the table holds, where the text around it does not say so.
 
     Returns:
         what a notebook displays. None where the table is empty; then one line says so.
     """
     if table.empty:
-        print(f"nothing recorded: {caption}")
+        print("nothing recorded" + (f": {caption}" if caption else ""))
         return None
     named = table.rename(index=title, level="variant") if "variant" in table.index.names else table
-    return named.rename(columns=in_words).style.format(na_rep="–").set_caption(caption)
+    styled = named.rename(columns=in_words).style.format(na_rep="–")
+    return styled.set_caption(caption) if caption else styled
