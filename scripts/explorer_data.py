@@ -14,6 +14,7 @@ import udig_lab as ul
 from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.bounds import oracle
 from udig_lab.faithfulness.erasure import Judged, chosen_tokens, erase, replacement_row, units, values
+from udig_lab.methods import METHODS
 from udig_lab.model.protocol import CORRECTED
 from udig_lab.model.textmodel import TextModel
 from udig_lab.paths import LineIntegral
@@ -27,22 +28,20 @@ BASELINES = ("mask", "pad")
 
 @dataclass(frozen=True)
 class Way:
-    """A method with its settings, under the name that a reader sees."""
+    """A method with its settings, and what they add to its name."""
 
-    title: str
     method: str
     settings: Json
+    remark: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name that a reader sees."""
+        return METHODS[self.method].short.replace(" x ", " × ") + self.remark  # pages have the sign
 
 
-WAYS = {
-    "gradient_x_input": Way("Gradient × input", "gradient_x_input", {}),
-    "ig": Way("IG", "ig", {}),
-    "dig": Way("DIG", "dig", {}),
-    "udig": Way("UDIG", "udig", {}),
-    "udig_words": Way("UDIG, words only", "udig", {"candidates": "words"}),
-    "sig": Way("SIG", "sig", {}),
-    "random": Way("Random scores", "random", {}),
-}
+WAYS = {name: Way(name, {}) for name in ("gradient_x_input", "ig", "dig", "udig", "sig", "random")}
+WAYS["udig_words"] = Way("udig", {"candidates": "words"}, ", words only")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ class Lab:
 # --- The path of a word -------------------------------------------------------------------------------------------
 
 WORDS = ("witty", "gorgeous", "seductive", "movie", "great", "moving", "dull", "boring", "terrible", "not")
-PATHS = {"ig": "IG", "dig": "DIG", "udig": "UDIG, greedy", "udig_words": "UDIG, words only"}
+PATHS = {way: WAYS[way].title for way in ("ig", "dig", "udig", "udig_words")}
+PATHS["udig"] += ", greedy"  # what it does where "words only" is not said
 ANCHORS = 30  # m: every path has m + 2 corners
 
 
