@@ -19,7 +19,7 @@ from udig_lab.experiments.tables import (
     summary,
     verdicts,
 )
-from udig_lab.faithfulness.statistics import Difference, attained, holm, interval, paired
+from udig_lab.faithfulness.statistics import Difference, attained, holm, interval, paired, spearman
 
 # Statistics
 
@@ -115,6 +115,17 @@ def test_a_share_has_no_scale_and_no_direction():
     assert (turned.mean, turned.low, turned.high) == pytest.approx((there.mean, there.low, there.high))
     with pytest.raises(ValueError, match="2, 1, 2 values do not belong together"):
         attained([1, 2], [1], [1, 2])
+
+
+def test_a_rank_correlation_by_hand():
+    assert spearman([10, 20, 30, 40], [1, 2, 9, 3]) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert spearman(np.arange(9.0), np.exp(np.arange(9.0))) == pytest.approx(1)
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: covariance 4.5, sums of squares 4.5 and 5.
+    assert spearman([0, 1, 1, 2], [0, 1, 2, 3]) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    for nothing in ([1, 1, 1], [2, 3, 4]), ([5], [6]), ([], []):
+        assert math.isnan(spearman(*nothing))
+    with pytest.raises(ValueError, match="3 numbers have no rank correlation with 1; pass as many of both"):
+        spearman([1, 2, 3], [1])
 
 
 # Tables

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import explain
+from udig_lab.faithfulness.statistics import spearman
 from udig_lab.model.load import ASSETS
 from udig_lab.model.textmodel import TextModel, as_text_model
 
@@ -88,7 +89,7 @@ def rank_correlation(a: Attribution, b: Attribution) -> float:
     if a.input_ids != b.input_ids:
         raise ValueError("two explanations can be compared only where they are of the same tokens")
     places = [i for i, fixed in enumerate(a.special) if not fixed]
-    return _spearman([a.scores[i] for i in places], [b.scores[i] for i in places])
+    return spearman([a.scores[i] for i in places], [b.scores[i] for i in places])
 
 
 def agreement(attributions: Mapping[str, Sequence[Attribution]]) -> pd.DataFrame:
@@ -157,7 +158,7 @@ def stability(model: Any, pairs: Sequence[tuple[str, str]], *, method: str = "ig
                 "text": text,
                 "paraphrase": other,
                 "shared": len(shared),
-                "rank_correlation": _spearman([ours[k] for k in shared], [theirs[k] for k in shared]),
+                "rank_correlation": spearman([ours[k] for k in shared], [theirs[k] for k in shared]),
                 "top": best,
                 "top_paraphrase": best_other,
                 "same_top": best == best_other,
@@ -200,11 +201,3 @@ def _numbered(words: Sequence[tuple[str, float]]) -> dict[tuple[str, int], float
         scores[key, seen[key]] = score
         seen[key] += 1
     return scores
-
-
-def _spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """Pearson's correlation of ranks, ties with their mean rank."""
-    a, b = (np.asarray(pd.Series(values, dtype=float).rank()) for values in (x, y))
-    a, b = a - a.mean() if len(a) else a, b - b.mean() if len(b) else b
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / scale) if scale else float("nan")

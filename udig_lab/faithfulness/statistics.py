@@ -1,4 +1,4 @@
-"""Means with intervals, paired differences, and a correction for asking many questions at once."""
+"""Means with intervals, paired differences, a correction for many questions at once, and rank correlation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -106,6 +107,30 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
         floor = max(floor, min(1.0, differences[i].p * (len(differences) - rank)))
         corrected[i] = floor
     return [Difference(d.mean, d.low, d.high, d.n, d.p, p) for d, p in zip(differences, corrected, strict=True)]
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's rank correlation: Pearson's of the ranks, equal numbers with the mean of theirs.
+
+    >>> round(spearman([1, 2, 3, 4], [1, 2, 4, 3]), 3)
+    0.8
+
+    Args:
+        x: (N,) numbers.
+        y: (N,) as many.
+
+    Returns:
+        NaN where all numbers of either are equal, as nothing can be ranked then.
+
+    Raises:
+        ValueError: different numbers of numbers.
+    """
+    a, b = (pd.Series(np.asarray(values, dtype=float)).rank().to_numpy() for values in (x, y))
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} numbers have no rank correlation with {len(b)}; pass as many of both")
+    a, b = a - a.mean() if len(a) else a, b - b.mean() if len(b) else b
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum() / scale) if scale else float("nan")
 
 
 def attained(
