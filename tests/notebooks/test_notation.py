@@ -243,6 +243,7 @@ ONE_WORD = [
     (r"\b_?(?:goals?|aims?|Goals?)\b", ("udig_lab/**/*.py",), "target"),
     (r"\brules: ?Protocol\b|\brules=", PACKAGED, "protocol"),
     (r"\bprotocol\(", PACKAGED, "as_protocol()"),
+    (r"\bdef (?:\w+_)?agreement\(", PACKAGED, "rank_correlations"),
     (r"\.moving\b", PACKAGED, "Problem.explained, or Target.moving_target"),
     (r"\b(?:attribution|a|found)\.integral\b", PACKAGED, "Attribution.total"),
 ]

@@ -1,4 +1,4 @@
-"""Checks of explanations: random weights, agreement, paraphrases."""
+"""Checks of explanations: random weights, rank_correlations, paraphrases."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,14 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import udig_lab as ul
-from udig_lab.faithfulness.sanity import agreement, layer_names, paraphrases, randomised, rank_correlation, stability
+from udig_lab.faithfulness.sanity import (
+    layer_names,
+    paraphrases,
+    randomised,
+    rank_correlation,
+    rank_correlations,
+    stability,
+)
 
 BERT = ["classifier", "bert.pooler", *(f"bert.encoder.layer.{n}" for n in (2, 1, 0)), "bert.embeddings"]
 
@@ -87,13 +94,13 @@ def test_random_weights_change_ig_and_not_the_control(lab, texts, explained):
     for seed in range(3):
         copy = randomised(lab, seed=seed)
         found = ul.explain(copy, texts, n_steps=5, **same)
-        seeds.append(agreement({"before": explained, "after": found}).loc["before", "after"])
+        seeds.append(rank_correlations({"before": explained, "after": found}).loc["before", "after"])
         again = ul.explain(copy, texts, method="random", **same)
         assert [a.scores for a in again] == [a.scores for a in control]
     assert abs(sum(seeds) / 3) < 0.2
     assert max(map(abs, seeds)) < 0.4
     repeated = ul.explain(lab, texts, n_steps=5, **same)
-    assert agreement({"before": explained, "after": repeated}).loc["before", "after"] > 0.999
+    assert rank_correlations({"before": explained, "after": repeated}).loc["before", "after"] > 0.999
 
 
 def test_tied_weights_stay_tied():
@@ -175,7 +182,7 @@ def test_agreement_is_a_mean_of_rank_correlations(lab, texts, explained):
     methods["opposite"] = [
         scored(a, [-s for s, f in zip(a.scores, a.special, strict=True) if not f]) for a in explained
     ]
-    table = agreement(methods)
+    table = rank_correlations(methods)
     assert list(table) == list(table.index) == list(methods)
     assert (table - table.T).abs().max().max() < 1e-12
     for name in methods:
@@ -195,7 +202,7 @@ def test_what_cannot_be_ranked_is_left_out(lab, explained):
     one = ul.explain(lab, "dull", n_steps=2)
     assert math.isnan(rank_correlation(one, one))
     opposite = scored(b, [-s for s, f in zip(b.scores, b.special, strict=True) if not f])
-    table = agreement(
+    table = rank_correlations(
         {"some": [a, b, one], "others": [flat, opposite, one], "flat": [flat, scored(b, [1] * len(b)), one]}
     )
     assert table.loc["some", "others"] == pytest.approx(-1)  # of the second text alone
@@ -209,7 +216,7 @@ def test_different_texts_are_named(explained):
         rank_correlation(explained[0], explained[1])
     for wrong in ({"a": explained[:2], "b": explained[:1]}, {"a": []}, {}):
         with pytest.raises(ValueError, match="methods can be compared only on the same texts"):
-            agreement(wrong)
+            rank_correlations(wrong)
 
 
 # Paraphrases

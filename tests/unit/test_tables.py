@@ -13,7 +13,7 @@ from udig_lab.experiments.tables import (
     better,
     contrast,
     provenance,
-    rank_agreement,
+    rank_correlations,
     ranks,
     shares,
     summary,
@@ -262,7 +262,7 @@ def test_ranks():
         ranks(short, "comprehensiveness_20")
 
 
-def test_rank_agreement():
+def test_rank_correlations():
     #       special tokens score 0 by all; the second text ranks 1 2 3 4 against 1 2 4 3
     scores = {
         "a": [[0, 1, 2, 3, 0], [0, 1, 2, 3, 4, 0], [0, 5, 6, 0]],
@@ -271,12 +271,12 @@ def test_rank_agreement():
     }
     table = pd.concat([rows(v, "mask", [0, 0, 0], scores=list(map(np.array, s))) for v, s in scores.items()])
     table = pd.concat([table, rows("oracle", "none", [0, 0, 0], scores=None)])  # it has none
-    found = rank_agreement(table)
+    found = rank_correlations(table)
     assert list(found.index) == [("a", "mask"), ("b", "mask"), ("c", "mask")]
     # The third text has two tokens and is not counted. a and b: (-1 + .8) / 2, where .8 = 1 - 6 * 2 / (4 * 15).
     assert found.to_numpy() == pytest.approx(np.array([[1, -0.1, 1], [-0.1, 1, -0.1], [1, -0.1, 1]]))
     assert found.attrs["n"] == 3
-    assert list(rank_agreement(table, by=["variant"]).index) == ["a", "b", "c"]
+    assert list(rank_correlations(table, by=["variant"]).index) == ["a", "b", "c"]
 
 
 def test_provenance():
@@ -339,4 +339,4 @@ def test_curves_end_where_the_oracle_does(drawn):
 def test_gaps_and_agreement(drawn):
     methods = drawn[drawn["variant"].isin(["ig", "udig_greedy"])]
     assert "Medians: UDIG (greedy) 40, IG 50." in standings.gaps(methods).alt
-    assert "3 methods over 40 texts, from 1.00" in standings.agreement(drawn).alt
+    assert "3 methods over 40 texts, from 1.00" in standings.correlation_map(drawn).alt

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from udig_lab.experiments.naming import in_words, title
-from udig_lab.experiments.tables import BY, better, rank_agreement
+from udig_lab.experiments.tables import BY, better, rank_correlations
 from udig_lab.faithfulness.statistics import Interval, interval
 from udig_lab.picture import Picture, show
 
@@ -148,14 +148,14 @@ def gaps(rows: pd.DataFrame, *, caption: str = "") -> Picture:
     return show(draw, alt=alt, caption=caption, size=(7.2, 0.42 * len(order) + 1.0))
 
 
-def agreement(rows: pd.DataFrame, *, caption: str = "") -> Picture:
+def correlation_map(rows: pd.DataFrame, *, caption: str = "") -> Picture:
     """Heat map of the mean rank correlation of every two methods' scores.
 
     Args:
         rows: recorded rows of one data set, baseline and protocol.
         caption: what the figure says.
     """
-    table = rank_agreement(rows, by=["variant"])
+    table = rank_correlations(rows, by=["variant"])
     names = [title(v) for v in table.index]
     values = table.to_numpy()
 

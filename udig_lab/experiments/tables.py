@@ -171,7 +171,7 @@ def ranks(rows: pd.DataFrame, metric: str, *, of: str = "baseline") -> pd.DataFr
     return (means * -better(metric)).rank().astype(int)
 
 
-def rank_agreement(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataFrame:
+def rank_correlations(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataFrame:
     """Mean rank correlation (Spearman) of the scores of every two methods, over the texts that all explained.
 
     Tokens that score 0 by every method of the table are left out: that is what special tokens do.
@@ -254,7 +254,7 @@ __all__ = [
     "better",
     "contrast",
     "provenance",
-    "rank_agreement",
+    "rank_correlations",
     "ranks",
     "shares",
     "summary",

@@ -92,7 +92,7 @@ def rank_correlation(a: Attribution, b: Attribution) -> float:
     return spearman([a.scores[i] for i in places], [b.scores[i] for i in places])
 
 
-def agreement(attributions: Mapping[str, Sequence[Attribution]]) -> pd.DataFrame:
+def rank_correlations(attributions: Mapping[str, Sequence[Attribution]]) -> pd.DataFrame:
     """How much methods agree: mean rank correlations over texts, methods x methods.
 
     A text on which ``rank_correlation`` is NaN for two methods is left out of their mean; where none is left, the
