@@ -147,7 +147,7 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
     Raises:
         ValueError: columns are missing.
     """
-    found = ", ".join(rows.columns)
+    columns = ", ".join(rows.columns)
     rows = rows.rename(columns={theirs: ours for theirs, ours in _SOURCES[name].ours.items() if ours not in rows})
     if "id" not in rows:
         rows = rows.assign(id=range(len(rows)))
@@ -155,7 +155,7 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
         rows = _listed(rows)
     missing = [column for column in _COLUMNS.get(name, _TEXT_COLUMNS) if column not in rows]
     if missing:
-        raise ValueError(f"the data of {name} lack the columns {', '.join(missing)}: {file} has {found}")
+        raise ValueError(f"the data of {name} lack the columns {', '.join(missing)}: {file} has {columns}")
     return rows
 
 

@@ -79,8 +79,8 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
 
     >>> import udig_lab as ul
     >>> model = ul.load("sst2")
-    >>> found = [ul.explain(model, "dull but witty", method=m) for m in ("sig", "gradient_x_input")]
-    >>> compare(found).alt.split(".")[0]
+    >>> explained = [ul.explain(model, "dull but witty", method=m) for m in ("sig", "gradient_x_input")]
+    >>> compare(explained).alt.split(".")[0]
     'Scores of 3 words by 2 explanations'
 
     Args:

@@ -106,15 +106,15 @@ def order_kept(table: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:
     """Recorded rows under the published protocol, by profile; what was not recorded is left out."""
-    found = {}
+    runs = {}
     for profile in ("paper", "lab"):
         try:
             rows = recorded(dataset, profile=profile, folder=folder)
         except FileNotFoundError:
             continue
         rows = rows[rows["protocol"] == "as_published"]
-        found[profile] = rows.assign(delta_abs=rows["delta"].abs())
-    return found
+        runs[profile] = rows.assign(delta_abs=rows["delta"].abs())
+    return runs
 
 
 def _reference(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
@@ -123,10 +123,10 @@ def _reference(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     The notebooks of UDIG hold no IG for sentiment. Their sentences and models are those of the SIG code, so its IG
     serves; not for log-odds, which UDIG's notebooks find by replacing with another token.
     """
-    found: dict[tuple[Any, ...], float] = {}
+    values: dict[tuple[Any, ...], float] = {}
     for line in table[table["method"] == "ig"].to_dict("records"):
-        found.setdefault((line["dataset"], line["model"], line["baseline"], _column(line)), line["value"])
-    return found
+        values.setdefault((line["dataset"], line["model"], line["baseline"], _column(line)), line["value"])
+    return values
 
 
 def _column(line: Mapping[Any, Any]) -> str:

@@ -45,8 +45,8 @@ def under(
 def largest(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the cells with the most examples, so that what is compared or ranked is over the same ones."""
     size = rows.groupby("cell")["id"].transform("size")
-    found: pd.DataFrame = rows[size == size.max()]
-    return found
+    whole: pd.DataFrame = rows[size == size.max()]
+    return whole
 
 
 def aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

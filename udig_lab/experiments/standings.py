@@ -35,9 +35,9 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
     ends = {v: rows[rows["variant"] == v] for v in _ENDS}
     n = rows["id"].nunique()
     named = {v: title(v) + (f" (n = {len(e):,})" if len(e) < n else "") for v, e in ends.items()}
-    found: dict[Any, Interval] = {(*k, m): interval(part[m]) for k, part in groups.items() for m in metrics}
+    intervals: dict[Any, Interval] = {(*k, m): interval(part[m]) for k, part in groups.items() for m in metrics}
     best: dict[str, float] = {}
-    for (variant, _, m), at in found.items():
+    for (variant, _, m), at in intervals.items():
         if m == metrics[0]:
             best[variant] = max(best.get(variant, -np.inf), better(m) * at.mean)
     height = {variant: y for y, variant in enumerate(sorted(best, key=best.__getitem__))}
@@ -52,7 +52,7 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
                     ax.axvline(values.mean(), color="C5", linestyle=line, linewidth=1.2, label=named[variant])
             for baseline in baselines:
                 mark, colour = _BASELINES.get(baseline, ("o", "C4"))
-                at = {v: found[v, baseline, metric] for v in height if (v, baseline, metric) in found}
+                at = {v: intervals[v, baseline, metric] for v in height if (v, baseline, metric) in intervals}
                 ax.errorbar(
                     [a.mean for a in at.values()],
                     [height[v] + shift[baseline] for v in at],
@@ -69,13 +69,13 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
 
     said = [f"Means with 95 % intervals of {len(height)} methods, n = {n:,} or fewer."]
     for metric in metrics:
-        mean = {k: better(metric) * at.mean for k, at in found.items() if k[2] == metric}
+        mean = {k: better(metric) * at.mean for k, at in intervals.items() if k[2] == metric}
         variant, baseline, _ = first = max(mean, key=mean.__getitem__)
         lines = [
             f"{named[v].lower()} {e[metric].mean():.3f}" for v, e in ends.items() if len(e) and e[metric].notna().all()
         ]
         said.append(
-            f"Best {in_words(metric)}: {title(variant)}, baseline {baseline}, {found[first]}"
+            f"Best {in_words(metric)}: {title(variant)}, baseline {baseline}, {intervals[first]}"
             + (f" ({', '.join(lines)})." if lines else ".")
         )
     size = (2.5 * len(metrics) + 2.2, (0.2 + 0.08 * len(baselines)) * len(height) + 1.4)

@@ -57,8 +57,8 @@ def against(
 
     >>> rows = pd.DataFrame({"variant": ["ig", "sig"] * 20, "baseline": "mask", "wae": [0.5, 0.7] * 20})
     >>> rows["id"] = [i // 2 for i in range(40)]
-    >>> found = against(rows, ["wae"])
-    >>> round(found.loc[("sig", "mask"), "wae"].mean, 3), int(found["n"].iloc[0])
+    >>> differences = against(rows, ["wae"])
+    >>> round(differences.loc[("sig", "mask"), "wae"].mean, 3), int(differences["n"].iloc[0])
     (0.2, 20)
 
     Args:
@@ -145,8 +145,8 @@ def shares(rows: pd.DataFrame, metrics: Sequence[str], *, by: Sequence[str] = BY
         lines[name] = {"n": len(ids)}
         for m in metrics:
             three = [part.loc[ids, m] for part in (own, ends["random"], ends["oracle"])]
-            found = len(ids) and not any(values.isna().any() for values in three)
-            lines[name][m] = attained(*three) if found else None
+            complete = len(ids) and not any(values.isna().any() for values in three)
+            lines[name][m] = attained(*three) if complete else None
     return _framed(lines, by, [*metrics, "n"])
 
 
@@ -189,9 +189,9 @@ def rank_correlations(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataF
         scores = scores[:, np.any(scores != 0, axis=0)]
         if scores.shape[1] < 3:  # two tokens can only agree or not
             continue
-        found = pd.DataFrame(scores.T).corr("spearman").to_numpy()
-        total += np.nan_to_num(found)
-        counted += np.isfinite(found)
+        correlations = pd.DataFrame(scores.T).corr("spearman").to_numpy()
+        total += np.nan_to_num(correlations)
+        counted += np.isfinite(correlations)
     names = _index(parts, by)
     table = pd.DataFrame(total / counted, index=names, columns=names)
     table.attrs["n"] = len(ids)
@@ -207,7 +207,7 @@ def provenance(cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "precision": card["cell"]["precision"],
             "weights": card["weights_sha256"][:8],
             "data": card["data_sha256"][:8],
-            "versions": ", ".join(f"{name} {' and '.join(found)}" for name, found in card["versions"].items()),
+            "versions": ", ".join(f"{name} {' and '.join(numbers)}" for name, numbers in card["versions"].items()),
             "machine": "; ".join(card["machines"]),
         }
         for card in cards

@@ -48,8 +48,8 @@ def oracle(
     >>> import udig_lab as ul
     >>> from udig_lab.faithfulness.metrics import comprehensiveness
     >>> model = ul.load("sst2")
-    >>> found = ul.explain(model, ["a gorgeous , witty movie"], method="random")
-    >>> bool(oracle(model, found)[0] >= comprehensiveness(model, found) - 1e-6)
+    >>> explained = ul.explain(model, ["a gorgeous , witty movie"], method="random")
+    >>> bool(oracle(model, explained)[0] >= comprehensiveness(model, explained) - 1e-6)
     True
 
     Args:
@@ -115,7 +115,7 @@ class _Search:
         """(len(sizes),) log p, or F, of the best set of every size."""
         sets: list[frozenset[int]] = [frozenset()]
         order = list(range(len(self.units)))
-        found = {0: float(self._values(sets)[0])} if 0 in sizes else {}
+        best = {0: float(self._values(sets)[0])} if 0 in sizes else {}
         for size in range(1, max(sizes) + 1):  # a set grows from the one before it
             # One shortlist for all sizes: those in a set already make room for the next.
             allowed = order if size == 1 else order[: shortlist + size - 1]
@@ -123,10 +123,10 @@ class _Search:
             reached = self._values(grown)
             ranked = reached.argsort(descending=self._keep, stable=True).tolist()
             sets = [grown[r] for r in ranked[:width]]
-            found[size] = float(reached[ranked[0]])
+            best[size] = float(reached[ranked[0]])
             if size == 1:
                 order = [next(iter(grown[r])) for r in ranked]
-        return torch.tensor([found[size] for size in sizes])
+        return torch.tensor([best[size] for size in sizes])
 
     def _values(self, sets: Sequence[frozenset[int]]) -> Tensor:
         a = self._attribution

@@ -84,8 +84,8 @@ def comprehensiveness(
 
     >>> import udig_lab as ul
     >>> model = ul.load("sst2")
-    >>> found = ul.explain(model, ["a gorgeous , witty movie"], method="sig")
-    >>> bool(comprehensiveness(model, found, top=0.5)[0] > 0)  # without its best words it is less likely
+    >>> explained = ul.explain(model, ["a gorgeous , witty movie"], method="sig")
+    >>> bool(comprehensiveness(model, explained, top=0.5)[0] > 0)  # without its best words it is less likely
     True
     """
     erasure = Erasure(top, False, usual_replacement(model, replacement))
@@ -148,8 +148,8 @@ def evaluate(
 
     >>> import udig_lab as ul
     >>> model = ul.load("sst2")
-    >>> found = ul.explain(model, ["a gorgeous , witty movie", "dull and far too long"], method="sig")
-    >>> {name: tuple(values.shape) for name, values in evaluate(model, found, top=0.5).items()}
+    >>> explained = ul.explain(model, ["a gorgeous , witty movie", "dull and far too long"], method="sig")
+    >>> {name: tuple(values.shape) for name, values in evaluate(model, explained, top=0.5).items()}
     {'log_odds': (2,), 'comprehensiveness': (2,), 'sufficiency': (2,)}
     """
     usual = usual_replacement(model, None)
@@ -181,15 +181,15 @@ def measure(
     probability, (before, *after) = _read(model, attributions, different, protocol)
     log_p = dict(zip(different, after, strict=True))
     drops = dict(zip(different, _drops(probability, before, after), strict=True))
-    found: dict[str, Tensor] = {}
+    measured: dict[str, Tensor] = {}
     for (token, top, keep), erasure in columns.items():
         name = f"{'sufficiency' if keep else 'comprehensiveness'}{token}_{round(100 * top):02d}"
-        found[name] = drops[erasure]
+        measured[name] = drops[erasure]
         if token and not keep and probability:
-            found[f"log_odds{token}_{round(100 * top):02d}"] = log_p[erasure] - before
+            measured[f"log_odds{token}_{round(100 * top):02d}"] = log_p[erasure] - before
     for name in ("comprehensiveness", "sufficiency"):
-        found[f"aopc_{name}"] = torch.stack([found[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
-    return pd.DataFrame({name: values.float().numpy() for name, values in found.items()})
+        measured[f"aopc_{name}"] = torch.stack([measured[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
+    return pd.DataFrame({name: values.float().numpy() for name, values in measured.items()})
 
 
 def usual_replacement(model: Any, replacement: str | int | None) -> str | int:
@@ -211,8 +211,8 @@ def _read(
         row = replacement_row(e.replacement, text_model)
         texts += [erase(a, c, e.keep, row, protocol) for a, c in zip(attributions, chosen[e.share], strict=True)]
     judged = judged_by(text_model, attributions, protocol) * (1 + len(erasures))
-    found = values(text_model, texts, judged, protocol)
-    return is_probability(text_model, attributions), list(found.view(1 + len(erasures), len(attributions)))
+    read = values(text_model, texts, judged, protocol)
+    return is_probability(text_model, attributions), list(read.view(1 + len(erasures), len(attributions)))
 
 
 def _drops(probability: bool, before: Tensor, after: Sequence[Tensor]) -> list[Tensor]:

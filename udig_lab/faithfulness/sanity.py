@@ -106,7 +106,7 @@ def rank_correlations(attributions: Mapping[str, Sequence[Attribution]]) -> pd.D
     Raises:
         ValueError: no explanations, or of different texts.
     """
-    sizes = {len(found) for found in attributions.values()}
+    sizes = {len(explained) for explained in attributions.values()}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
             "methods can be compared only on the same texts; pass explanations of as many texts for each, at least one"

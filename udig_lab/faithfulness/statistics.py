@@ -86,10 +86,10 @@ def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Differen
     if x.shape != y.shape:
         raise ValueError(f"{len(x)} values cannot be paired with {len(y)}; pass results on the same examples")
     d = x - y
-    found = interval(d, **keywords)
+    difference = interval(d, **keywords)
     error = float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else 0.0
-    p = math.erfc(abs(found.mean) / error / math.sqrt(2)) if error else float(found.mean == 0)
-    return Difference(found.mean, found.low, found.high, found.n, p, p)
+    p = math.erfc(abs(difference.mean) / error / math.sqrt(2)) if error else float(difference.mean == 0)
+    return Difference(difference.mean, difference.low, difference.high, difference.n, p, p)
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:

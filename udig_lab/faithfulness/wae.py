@@ -63,8 +63,8 @@ def word_approximation_error(
         places = [i for i, fixed in enumerate(a.special) if not fixed]
         new = {a.input_ids[i]: i for i in places if (*made_by, a.input_ids[i]) not in known}
         if new:
-            found = _distances(text_model, a, list(new.values()))
-            known.update({(*made_by, row): float(d) for row, d in zip(new, found, strict=True)})
+            distances = _distances(text_model, a, list(new.values()))
+            known.update({(*made_by, row): float(d) for row, d in zip(new, distances, strict=True)})
         errors[number] = sum(known[*made_by, a.input_ids[i]] for i in places) / len(places)
     return errors
 

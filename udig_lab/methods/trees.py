@@ -56,15 +56,15 @@ def spans(tree: Any, encoding: Encoding) -> list[Span]:
         ValueError: the tree's words are not the text's words, or its brackets do not match.
     """
     words = _words(encoding)
-    found: dict[tuple[int, int], str] = {}
+    labels: dict[tuple[int, int], str] = {}
     for start, end, label in _default(encoding, words) if tree is None else _placed(_root(tree), encoding):
-        found.setdefault((start, end), label)
+        labels.setdefault((start, end), label)
     for start, end in words:
-        found.setdefault((start, end), "word")
+        labels.setdefault((start, end), "word")
     for start, end in words:
         for token in range(start, end):
-            found[token, token + 1] = "token"
-    return sorted(((s, e, label) for (s, e), label in found.items()), key=lambda g: (g[0] - g[1], g[0]))
+            labels[token, token + 1] = "token"
+    return sorted(((s, e, label) for (s, e), label in labels.items()), key=lambda g: (g[0] - g[1], g[0]))
 
 
 def _words(encoding: Encoding) -> list[tuple[int, int]]:

@@ -207,12 +207,12 @@ def _in_batches(
         if batches[-1] and (full or sum(lengths[r] - lengths[q] for q in batches[-1]) > padding):
             batches.append([])
         batches[-1].append(r)
-    found: list[Tensor] = [torch.empty(0)] * len(lengths)
+    results: list[Tensor] = [torch.empty(0)] * len(lengths)
     with torch.no_grad():
         for batch in batches:
             for r, row in zip(batch, outputs(batch), strict=True):
-                found[r] = row[:, : lengths[r]] if reader.text_model.task == "span" else row
-    return found
+                results[r] = row[:, : lengths[r]] if reader.text_model.task == "span" else row
+    return results
 
 
 def _start_and_end(output: Any, mask: Tensor, model: nn.Module) -> Tensor:
@@ -247,7 +247,7 @@ def _published_block(model: nn.Module) -> Callable[[Tensor, Tensor | None], Tens
             more["position_ids"] = torch.arange(embeddings.shape[1], device=embeddings.device)[None]
         if types is not None:
             more["token_type_ids"] = torch.maximum(types, nn.functional.pad(types[:, 1:], (0, 1)))
-        found: Tensor = block(inputs_embeds=embeddings, **more)
-        return found
+        embedded: Tensor = block(inputs_embeds=embeddings, **more)
+        return embedded
 
     return apply

@@ -165,11 +165,11 @@ class Vocabulary:
         t = positions.to(self.table)[:, None]  # (m, 1)
         size = min(len(self), _SHORTLIST * k)
         at_start = list(self._distances(start, constant))  # one row for all segments, or a row for each
-        found = []
+        nearest = []
         for number, at_end in enumerate(self._distances(end, constant)):
             begin = at_start[0] if len(start) == 1 else at_start[number]
-            found.append(_nearest_of(begin, at_end, t, k, size))  # (b, m, k)
-        return torch.cat(found)
+            nearest.append(_nearest_of(begin, at_end, t, k, size))  # (b, m, k)
+        return torch.cat(nearest)
 
 
 def _nearest_of(begin: Tensor, end: Tensor, t: Tensor, k: int, size: int) -> Tensor:
