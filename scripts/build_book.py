@@ -32,7 +32,7 @@ KEY = Path("_build/html.key")
 LOG = Path("_build/sphinx.log")
 INCLUDED = ("CHANGELOG.md", "CONTRIBUTING.md")  # files of the root that pages of the book include
 # Scripts that make data for pages with figures that move: where their own scripts lie, if this book has them.
-BESIDE = {"live.py": Path("book/_static/live"), "explorers.py": Path("book/_static/explorers")}
+BESIDE = {"live.py": Path("book/_static/live"), "make_explorers.py": Path("book/_static/explorers")}
 MADE = {"_build/live/files": "book/_static/live/files", "_build/explorers": "book/_static/explorers/data"}
 
 

@@ -81,7 +81,7 @@ class Explorer(SphinxDirective):
         try:
             data = json.loads(file.read_text(encoding="utf8"))["table"]
         except (OSError, ValueError, KeyError) as error:
-            raise self.error(f"{file.name} cannot be read ({error}); run scripts/explorers.py") from error
+            raise self.error(f"{file.name} cannot be read ({error}); run scripts/make_explorers.py") from error
         return table(data["caption"], [data["head"], *data["rows"]])
 
 

@@ -3,22 +3,23 @@
 import sys
 from pathlib import Path
 
+import explorers
 import pytest
 import torch
+from explorers import common, compare, erasure, meter, path
 
 import udig_lab as ul
 from udig_lab.faithfulness.bounds import oracle
+from udig_lab.model.protocol import CORRECTED
 from udig_lab.quadrature import segment_rule
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-import explorer_data as made
-
+ROOT = Path(__file__).parents[2]
 TEXT = "a gorgeous , witty , seductive movie ."
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return made.Lab.load()
+    return common.Lab.load()
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +31,23 @@ def slopes(lab):
         "midpoint": [segment_rule("midpoint", n)[0] for n in counts],
         "gauss_legendre": [segment_rule("gauss_legendre", n)[0] for n in counts],
     }
-    return made.slopes(lab.model, TEXT, "mask", needed)
+    return meter.slopes(lab.model, TEXT, "mask", needed)
 
 
-@pytest.mark.parametrize("rule", made.RULES)
+@pytest.mark.parametrize("rule", meter.RULES)
 @pytest.mark.parametrize("n", [2, 7, 12])
 def test_meter_adds_what_the_engine_adds(lab, slopes, rule, n):
     trace = ul.trace(lab.model, TEXT, baseline="mask", rule=rule, n_steps=n)
     expected = trace.contributions.double().sum(1)
-    torch.testing.assert_close(torch.tensor(made.sums(slopes, rule, n)).double(), expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(torch.tensor(meter.sums(slopes, rule, n)).double(), expected, atol=2e-4, rtol=0)
     assert slopes["end"] == pytest.approx(trace.attribution.f_input, abs=1e-4)
     assert slopes["start"] == pytest.approx(trace.attribution.f_baseline, abs=1e-4)
 
 
-@pytest.mark.parametrize("replacement", made.REPLACEMENTS)
+@pytest.mark.parametrize("replacement", erasure.REPLACEMENTS)
 def test_erasure_is_comprehensiveness(lab, replacement):
     a = lab.explain(TEXT, "ig", "mask")
-    (curve,) = made.curves(lab.model, [a], replacement).tolist()
+    (curve,) = erasure.curves(lab.model, [a], replacement).tolist()
     n = len(curve) - 1
     assert curve[0] == pytest.approx(a.probability, abs=1e-5)
     for k in (1, 3, n):
@@ -56,16 +57,16 @@ def test_erasure_is_comprehensiveness(lab, replacement):
 
 def test_erased_words_are_those_that_the_metrics_select(lab):
     a = lab.explain(TEXT, "udig", "mask")
-    order = made.order(a)
+    order = erasure.order(a)
     shown = [i for i, fixed in enumerate(a.special) if not fixed]
     for k in (1, 2, 5):
-        chosen = ul.metrics.selected(a, k / len(order), made.CORRECTED)
+        chosen = ul.metrics.selected(a, k / len(order), CORRECTED)
         assert {shown[place] for place in order[:k]} == set(chosen.nonzero()[:, 0].tolist())
 
 
 def test_pieces_read_as_the_text(lab):
     a = lab.explain("what a load of pretentious hooey", "random", "mask")
-    pieces = made.spaced(a)
+    pieces = erasure.spaced(a)
     assert len(pieces) > 6, "this word was to be split"
     assert "".join(pieces).strip() == "what a load of pretentious hooey"
 
@@ -73,7 +74,7 @@ def test_pieces_read_as_the_text(lab):
 def test_no_order_beats_the_oracle_by_much(lab):
     """The search is a beam, not a proof, so an order may win by luck; the shown curves begin and end together."""
     found = {way: lab.explain(TEXT, way, "mask") for way in ("ig", "sig")}
-    p = made.erased(lab.model, found, [ul.explain(lab.model, TEXT, method="random", seed=1)] * 2, "delete")
+    p = erasure.erased(lab.model, found, [ul.explain(lab.model, TEXT, method="random", seed=1)] * 2, "delete")
     assert p["oracle"][0] == p["ig"][0]
     assert p["oracle"][-1] == pytest.approx(p["ig"][-1], abs=1e-3)
     assert p["mean"] == pytest.approx(p["low"], abs=1e-3)
@@ -85,17 +86,17 @@ def test_no_order_beats_the_oracle_by_much(lab):
 def test_comparison_holds_the_scores(lab):
     sentence = {"by": {}}
     a = lab.explain(TEXT, "udig", "mask")
-    made.enter(sentence, "mask", "udig", a)
+    compare.enter(sentence, "mask", "udig", a)
     assert sentence["words"] == [word for word, _ in a.words()]
     assert sentence["by"]["mask"]["scores"]["udig"] == pytest.approx([s for _, s in a.words()], abs=1e-3)
     assert sentence["by"]["mask"]["change"] == pytest.approx(a.f_input - a.f_baseline, abs=1e-4)
 
 
 def test_paths_are_those_of_the_package(lab, monkeypatch):
-    monkeypatch.setattr(made, "WORDS", ("witty", "dull"))
-    monkeypatch.setattr(made, "ANCHORS", 5)
-    monkeypatch.setattr(made, "PATHS", {"ig": "IG", "udig": "UDIG"})
-    plane = made.path(lab)["planes"]["witty"]["mask"]
+    monkeypatch.setattr(path, "WORDS", ("witty", "dull"))
+    monkeypatch.setattr(path, "ANCHORS", 5)
+    monkeypatch.setattr(path, "PATHS", {"ig": "IG", "udig": "UDIG"})
+    plane = path.build(lab)["planes"]["witty"]["mask"]
     trace = ul.trace(lab.model, "witty dull", method="udig", baseline="mask", n_steps=5, factor=0, rule="trapezoid")
     token = trace.attribution.tokens.index("witty")
     udig, straight = plane["paths"]["udig"], plane["paths"]["ig"]
@@ -125,29 +126,28 @@ def test_table_counts_corners():
         "anchors": ["a", "b"],
         "kinds": ["word", "piece"],
     }
-    table = made.path_table({"paths": dict.fromkeys(made.PATHS, one)}, "witty", "[MASK]")
+    table = path.path_table({"paths": dict.fromkeys(path.PATHS, one)}, "witty", "[MASK]")
     assert table["rows"][0] == ["IG", "b, a", "1 of 2", "50 %", "2", "1", "1"]
     assert {len(row) for row in table["rows"]} == {len(table["head"])}
 
 
-def test_files_are_written_once_and_whole(tmp_path, monkeypatch, capsys):
-    import explorers
+def test_files_are_written_whole(tmp_path, monkeypatch):
+    import make_explorers
 
-    calls = []
+    monkeypatch.setattr(explorers, "EXPLORERS", {"one": lambda lab: {"text": lab}})
+    monkeypatch.setattr(common.Lab, "load", staticmethod(lambda: "é"))
+    monkeypatch.setattr(sys, "argv", ["make_explorers.py", "--no-cache", "--root", str(tmp_path)])
+    assert make_explorers.main() == 0
+    folder = tmp_path / "_build" / "explorers"
+    assert (folder / "one.json").read_text(encoding="utf8") == '{"text":"é"}\n'
+    monkeypatch.setitem(explorers.EXPLORERS, "one", lambda lab: {"text": float("nan")})
+    with pytest.raises(ValueError, match="JSON"):
+        make_explorers.main()
+    assert [path.name for path in folder.iterdir()] == ["one.json"]
+    assert (folder / "one.json").read_text(encoding="utf8") == '{"text":"é"}\n'
 
-    class Stub:
-        class Lab:
-            load = staticmethod(lambda: "the lab")
 
-        EXPLORERS = {"one": lambda lab: calls.append(lab) or {"text": "é"}}  # noqa: RUF012
-
-    monkeypatch.setitem(sys.modules, "explorer_data", Stub)
-    monkeypatch.setattr(sys, "argv", ["explorers.py", "--root", str(tmp_path)])
-    assert explorers.main() == 0
-    assert explorers.main() == 0
-    assert calls == ["the lab"]
-    assert "unchanged" in capsys.readouterr().out
-    assert (tmp_path / "_build" / "explorers" / "one.json").read_text(encoding="utf8") == '{"text":"é"}\n'
-    (tmp_path / "requirements.lock").write_text("torch==0\n")
-    assert explorers.main() == 0
-    assert len(calls) == 2
+def test_every_explorer_has_a_script_that_draws_it():
+    drawn = {path.stem for path in (ROOT / "book" / "_static" / "explorers").glob("*.js")} - {"common"}
+    assert set(explorers.EXPLORERS) == drawn
+    assert {path.stem for path in (ROOT / "scripts" / "explorers").glob("*.py")} == drawn | {"common", "__init__"}

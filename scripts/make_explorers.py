@@ -1,7 +1,7 @@
 """Compute what the book's explorers show: one small JSON file each, made once, read by plain JavaScript.
 
-    python scripts/explorers.py              what has changed
-    python scripts/explorers.py --no-cache   everything
+    python scripts/make_explorers.py              what has changed
+    python scripts/make_explorers.py --no-cache   everything
 
 The files lie in `_build/explorers/`. Everything in them comes from the package: the shipped sentiment model, the
 mini corpora, the same functions that the chapters call. Each holds a `table` as well, which is what a page shows
@@ -19,7 +19,7 @@ from typing import Any
 from run_notebooks import digest
 
 OUT = Path("_build/explorers")
-DEPENDS_ON = ("udig_lab", "requirements.lock", "scripts/explorers.py", "scripts/explorer_data.py")
+DEPENDS_ON = ("udig_lab", "requirements.lock", "scripts/make_explorers.py", "scripts/explorers")
 
 
 def main() -> int:
@@ -33,7 +33,8 @@ def main() -> int:
     if not arguments.no_cache and card.is_file() and card.read_text() == key:
         print("explorers ... unchanged", flush=True)
         return 0
-    from explorer_data import EXPLORERS, Lab  # here: torch takes seconds, an up-to-date book none
+    from explorers import EXPLORERS  # here: torch takes seconds, an up-to-date book none
+    from explorers.common import Lab
 
     card.unlink(missing_ok=True)
     (root / OUT).mkdir(parents=True, exist_ok=True)
