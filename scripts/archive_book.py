@@ -46,8 +46,7 @@ def contents(root: Path) -> Iterator[tuple[Path, str]]:
     for folder, name in FOLDERS.items():
         for file in sorted((root / folder).rglob("*")):
             inside = file.relative_to(root / folder)
-            cards = name == "notebooks" and file.suffix != ".ipynb"  # of the build's cache
-            if file.is_file() and not cards and inside.name != ".buildinfo":
+            if file.is_file() and inside.name != ".buildinfo":
                 yield file, f"{name}/{inside.as_posix()}"
 
 

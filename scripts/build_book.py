@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cache import EXECUTED, HTML, STAGED, Cache, Card
 from filelock import FileLock
-from run_notebooks import EXECUTED, QUIET, cores, digest, plan, run
+from run_notebooks import QUIET, cores, plan, run
 
 STAGE = Path("_build/stage")
 WORK = Path("_build/work")
-HTML = Path("_build/html")
-KEY = Path("_build/html.key")
 LOG = Path("_build/sphinx.log")
-INCLUDED = ("CHANGELOG.md", "CONTRIBUTING.md")  # files of the root that pages of the book include
-# Scripts that make data for pages with figures that move: where their own scripts lie, if this book has them.
-BESIDE = {"live.py": Path("book/_static/live"), "make_explorers.py": Path("book/_static/explorers")}
-MADE = {"_build/live/files": "book/_static/live/files", "_build/explorers": "book/_static/explorers/data"}
+# Scripts that make data for pages with figures that move, by the name of what they make; and where the pages' own
+# scripts lie, without which a book has no use for it.
+BESIDE = {
+    "live": ("live.py", Path("book/_static/live")),
+    "explorers": ("make_explorers.py", Path("book/_static/explorers")),
+}
 
 
 class BookError(Exception):
@@ -72,10 +73,10 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
     pages, notebooks = table_of_contents(root)
     if arguments.only:
         notebooks = [as_name(root, path) for path in arguments.only]
-    jobs = plan(root, notebooks, parameters(arguments))
-    use_cache = not arguments.no_cache
+    cache, use_cache = Cache(root), not arguments.no_cache
+    jobs = plan(cache, notebooks, parameters(arguments))
     with ThreadPoolExecutor() as pool:  # scripts and notebooks work in processes of their own
-        scripts = [] if arguments.only else [pool.submit(beside, root, script, use_cache) for script in BESIDE]
+        scripts = [] if arguments.only else [pool.submit(beside, cache, name, use_cache) for name in BESIDE]
         failures = run(jobs, arguments.workers, use_cache=use_cache)
     if failures:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
@@ -83,17 +84,14 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
         script.result()
     if arguments.only:
         return
-    inputs = ["_config.yml", "_toc.yml", "book", *(str(EXECUTED / name) for name in notebooks)]
-    inputs += ["requirements.lock", "scripts", "udig_lab", *MADE, *INCLUDED]
-    key = digest(root, [root / path for path in inputs])
-    key_file = root / KEY
-    if (root / HTML / "index.html").is_file() and key_file.is_file() and key_file.read_text() == key:
+    card = Cache(root).card("html")  # another cache: files were written since
+    if card.fresh:
         print(f"{HTML} is up to date.")
         return
     stage(root, notebooks)
     jupyter_book(root)
-    publish(root, key)
     seconds = time.perf_counter() - started
+    publish(root, card, seconds)
     print(f"{len(pages) + len(notebooks)} pages, {seconds:.0f} s. Open {HTML / 'index.html'}")
 
 
@@ -141,19 +139,26 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def beside(root: Path, script: str, use_cache: bool) -> None:
-    """Bring up to date what a script of ``BESIDE`` makes, if this book has figures for it.
+def beside(cache: Cache, name: str, use_cache: bool) -> None:
+    """Bring up to date what a script of ``BESIDE`` makes, if this book has pages for it.
 
     In a process of its own, as notebooks are: torch and the models would stay in this one's memory. On one core:
     the notebooks have the others.
     """
-    if not (root / BESIDE[script]).is_dir():
+    script, pages = BESIDE[name]
+    if not (cache.root / pages).is_dir():
         return
-    command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
-    command += [] if use_cache else ["--no-cache"]
+    card = cache.card(name)
+    if use_cache and card.fresh:
+        print(f"{name} ... unchanged", flush=True)
+        return
+    card.remove()
+    begin = time.perf_counter()
+    command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(cache.root)]
     environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if subprocess.run(command, env=environment, check=False).returncode:
         raise BookError(f"{script} failed; no book was built.")
+    card.write(time.perf_counter() - begin)
 
 
 def stage(root: Path, notebooks: list[str]) -> None:
@@ -161,13 +166,11 @@ def stage(root: Path, notebooks: list[str]) -> None:
     target = root / STAGE
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml", *INCLUDED):
-        if (root / name).is_file():
-            shutil.copy(root / name, target / name)
-    shutil.copytree(root / "book", target / "book")
-    for made, place in MADE.items():
-        if (root / made).is_dir() and (target / place).parent.is_dir():
-            shutil.copytree(root / made, target / place, ignore=shutil.ignore_patterns("key"))
+    for name, place in STAGED.items():
+        if (root / name).is_dir() and (target / place).parent.is_dir():
+            shutil.copytree(root / name, target / place)
+        elif (root / name).is_file():
+            shutil.copy(root / name, target / place)
     for name in notebooks:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / EXECUTED / name, target / name)
@@ -194,12 +197,12 @@ def jupyter_book(root: Path) -> None:
         raise BookError("\n".join([*told[:40], f"Jupyter Book refused the pages; the whole log is {LOG}."]))
 
 
-def publish(root: Path, key: str) -> None:
+def publish(root: Path, card: Card, seconds: float) -> None:
     """Put the finished book in the place of the former one."""
-    (root / KEY).unlink(missing_ok=True)
+    card.remove()
     shutil.rmtree(root / HTML, ignore_errors=True)
     (root / WORK / "_build" / "html").rename(root / HTML)
-    (root / KEY).write_text(key)
+    card.write(seconds)
     shutil.rmtree(root / WORK)
 
 

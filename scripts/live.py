@@ -1,7 +1,6 @@
 """Make what the page `book/live` loads: the model with its gradient, the embedding table, the tokenizer, the runtime.
 
-    python scripts/live.py              what has changed
-    python scripts/live.py --no-cache   everything
+    python scripts/live.py
 
 The files lie in `_build/live/files/`, with a `manifest.json` that says what each weighs. Where the packages cannot be
 had, the manifest says so, in words that the page shows, and the book is built without them.
@@ -15,32 +14,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cache import Cache
 from live_packages import PackagesError, packages
-from run_notebooks import digest
 
 HOME = Path("_build/live")
 FILES = HOME / "files"  # what the book gets
-KEY = HOME / "key"
 MANIFEST = "manifest.json"
 LIMIT = 30_000_000  # bytes: more is no page, it is an installation
-DEPENDS_ON = (
-    "scripts/live.py", "scripts/live_model.py", "scripts/live_packages.py", "scripts/live",
-    "udig_lab/assets/lab-sentiment", "requirements.lock",
-)  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the files of the live page.")
-    parser.add_argument("--no-cache", action="store_true", help="make them also where nothing has changed")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    root = arguments.root.resolve()
-    key = digest(root, [root / path for path in DEPENDS_ON])
-    if not arguments.no_cache and (root / KEY).is_file() and (root / KEY).read_text() == key:
-        print("live page ... unchanged", flush=True)
-        return 0
+    root = parser.parse_args().root.resolve()
     begin = time.perf_counter()
-    (root / KEY).unlink(missing_ok=True)
     shutil.rmtree(root / FILES, ignore_errors=True)
     (root / FILES).mkdir(parents=True)
     manifest = make(root)
@@ -48,8 +35,7 @@ def main() -> int:
     seconds = time.perf_counter() - begin
     if "missing" in manifest:
         print(f"live page ... WITHOUT its packages: {manifest['missing']}", flush=True)
-        return 0  # without a key, so that the next build tries again
-    (root / KEY).write_text(key)
+        return 0
     print(f"live page ... {seconds:.0f} s, {manifest['bytes'] / 1e6:.1f} MB to download", flush=True)
     return 0
 
@@ -57,10 +43,10 @@ def main() -> int:
 def make(root: Path) -> dict[str, Any]:
     """All files, and the manifest that describes them."""
     try:
-        taken = packages(root / HOME / "npm", root / "scripts" / "live")
+        taken = packages(root / HOME, root / "scripts" / "live", Cache(root).card("packages"))
     except PackagesError as error:
         return {"missing": str(error)}
-    from live_model import assets  # here: torch takes seconds, an up-to-date page none
+    from live_model import assets  # here: torch takes seconds, and a page without packages needs none
 
     made = assets(root / "udig_lab" / "assets" / "lab-sentiment")
     files = {name: put(root / FILES, name, content) for name, content in (taken | made).items()}

@@ -4,8 +4,11 @@ import gzip
 import shutil
 import subprocess
 import sys
+import time
 from importlib.metadata import distribution
 from pathlib import Path
+
+from cache import Card
 
 # What the page takes from them, under the name it has there.
 TAKEN = {
@@ -22,18 +25,20 @@ class PackagesError(Exception):
     """The packages cannot be had; its text says why, in words for the page."""
 
 
-def packages(work: Path, source: Path) -> dict[str, bytes]:
+def packages(home: Path, source: Path, card: Card) -> dict[str, bytes]:
     """The content of every file that the page takes from a package, by its name on the page.
 
     Args:
-        work: folder for `node_modules`.
+        home: folder for `npm/node_modules`, and for Node.js if need be.
         source: folder with `package.json`, `package-lock.json` and the pin of Node.js.
+        card: of what is there.
 
     Raises:
         PackagesError: neither is there nor can it be fetched.
     """
-    install(work, source)
-    modules = work / "node_modules"
+    if not card.fresh:
+        install(home, source, card)
+    modules = card.made
     try:
         found = {name: (modules / path).read_bytes() for name, path in TAKEN.items()}
         runtime = (modules / RUNTIME).read_bytes()
@@ -44,17 +49,16 @@ def packages(work: Path, source: Path) -> dict[str, bytes]:
     return found | notices | {"runtime.bin": gzip.compress(runtime, 9, mtime=0)}
 
 
-def install(work: Path, source: Path) -> None:
-    """`npm ci` in the working folder, unless what the lock file names is there already."""
-    lock, done = (source / "package-lock.json").read_bytes(), work / "done"
-    if done.is_file() and done.read_bytes() == lock:
-        return
+def install(home: Path, source: Path, card: Card) -> None:
+    """`npm ci`, in a folder of its own."""
+    card.remove()
+    begin, work = time.perf_counter(), card.made.parent
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(source / name, work / name)
-    run([*npm(work.parent / "node", source), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], work)
-    done.write_bytes(lock)
+    run([*npm(home / "node", source), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], work)
+    card.write(time.perf_counter() - begin)
 
 
 def npm(folder: Path, source: Path) -> list[str]:

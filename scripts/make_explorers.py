@@ -1,7 +1,6 @@
 """Compute what the book's explorers show: one small JSON file each, made once, read by plain JavaScript.
 
-    python scripts/make_explorers.py              what has changed
-    python scripts/make_explorers.py --no-cache   everything
+    python scripts/make_explorers.py
 
 The files lie in `_build/explorers/`. Everything in them comes from the package: the shipped sentiment model, the
 mini corpora, the same functions that the chapters call. Each holds a `table` as well, which is what a page shows
@@ -14,39 +13,26 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from run_notebooks import digest
+from explorers import EXPLORERS
+from explorers.common import Json, Lab
 
 OUT = Path("_build/explorers")
-DEPENDS_ON = ("udig_lab", "requirements.lock", "scripts/make_explorers.py", "scripts/explorers")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compute the data of the book's explorers.")
-    parser.add_argument("--no-cache", action="store_true", help="compute them also where nothing has changed")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    root = arguments.root.resolve()
-    key = digest(root, [root / path for path in DEPENDS_ON])
-    card = root / OUT / "key"
-    if not arguments.no_cache and card.is_file() and card.read_text() == key:
-        print("explorers ... unchanged", flush=True)
-        return 0
-    from explorers import EXPLORERS  # here: torch takes seconds, an up-to-date book none
-    from explorers.common import Lab
-
-    card.unlink(missing_ok=True)
+    root = parser.parse_args().root.resolve()
     (root / OUT).mkdir(parents=True, exist_ok=True)
     lab = Lab.load()
     for number, (name, compute) in enumerate(EXPLORERS.items(), start=1):
         seconds, size = write(root / OUT / f"{name}.json", lab, compute)
         print(f"[{number}/{len(EXPLORERS)}] explorer {name} ... {seconds:.0f} s, {size / 1000:.0f} kB", flush=True)
-    card.write_text(key)
     return 0
 
 
-def write(path: Path, lab: Any, compute: Callable[[Any], dict[str, Any]]) -> tuple[float, int]:
+def write(path: Path, lab: Lab, compute: Callable[[Lab], Json]) -> tuple[float, int]:
     """Compute a file and put it in place whole; seconds and bytes."""
     begin = time.perf_counter()
     text = json.dumps(compute(lab), ensure_ascii=False, allow_nan=False, separators=(",", ":"))

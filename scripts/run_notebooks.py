@@ -1,11 +1,9 @@
 """Execute notebooks with papermill: in parallel, cached, and all or nothing for each of them.
 
-An executed copy is reused while nothing it could depend on has changed: the notebook, the package
-(its shipped models and corpora included), the recorded results, the lock file and the parameters.
-What happens to a single notebook is in `execute_notebook.py`.
+An executed copy is reused as long as `cache.py` finds it fresh. What happens to a single notebook is in
+`execute_notebook.py`.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,17 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EXECUTED = Path("_build/executed")
+from cache import Cache, Card
+
 FAILED = Path("_build/failed")
-DEPENDS_ON = (
-    "udig_lab",
-    "results",
-    "benchmarks/peers.json",
-    "benchmarks/scale.json",
-    "requirements.lock",
-    "scripts/execute_notebook.py",
-    "scripts/prove_exercises.py",
-)
 HEARTBEAT = 30  # seconds without a finished notebook after which the running ones are named
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -40,11 +30,11 @@ Outcome = tuple[float, str]  # seconds, and what went wrong ("" if nothing did)
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute: where it lies and the key of all that it depends on."""
+    """One notebook to execute: where it lies, and the card of its executed copy."""
 
     root: Path
     name: str
-    key: str
+    card: Card
     parameters: dict[str, Any]
 
     @property
@@ -55,56 +45,24 @@ class Job:
     @property
     def executed(self) -> Path:
         """Its copy with outputs, there only once every cell has run."""
-        return self.root / EXECUTED / self.name
+        return self.card.made
 
     @property
     def failed(self) -> Path:
         """What there is of it while it runs, and after it has failed."""
         return self.root / FAILED / self.name
 
-    @property
-    def card(self) -> Path:
-        """Beside the executed copy: the key it was made from and how long it took."""
-        return self.executed.with_suffix(".json")
 
-    def read_card(self) -> dict[str, Any]:
-        """The card, or an empty one."""
-        try:
-            return dict(json.loads(self.card.read_text()))
-        except (OSError, ValueError):
-            return {}
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the executed copy was made from what is there now."""
-        return self.executed.is_file() and self.read_card().get("key") == self.key
-
-
-def digest(root: Path, paths: list[Path], extra: str = "") -> str:
-    """Hash of the named files and of every file below the named folders (byte code left out)."""
-    total = hashlib.sha256(extra.encode())
-    for path in paths:
-        below = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in below:
-            if file.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(file.parts):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
-    return total.hexdigest()
-
-
-def plan(root: Path, names: list[str], parameters: dict[str, Any]) -> list[Job]:
+def plan(cache: Cache, names: list[str], parameters: dict[str, Any]) -> list[Job]:
     """A job for each notebook. Raises ValueError for a parameter that a notebook does not have."""
-    shared = digest(root, [root / path for path in DEPENDS_ON])
-    data = os.environ.get("UDIG_LAB_DATA", "") if parameters else ""
     jobs = []
     for name in names:
-        missing = sorted(set(parameters) - parameter_names(root / name))
+        missing = sorted(set(parameters) - parameter_names(cache.root / name))
         if missing:
             raise ValueError(
                 f"{name} has no parameter {', '.join(missing)}; its cell tagged `parameters` would have to set it."
             )
-        extra = shared + data + json.dumps(parameters, sort_keys=True)
-        jobs.append(Job(root, name, digest(root, [root / name], extra), parameters))
+        jobs.append(Job(cache.root, name, cache.notebook(name, parameters), parameters))
     return jobs
 
 
@@ -121,19 +79,19 @@ def run(jobs: list[Job], workers: int, use_cache: bool = True) -> list[str]:
 
     stale = []
     for job in jobs:
-        if use_cache and job.fresh:
+        if use_cache and job.card.fresh:
             say(job, "unchanged")
         else:
             stale.append(job)
     # The longest first, as far as known, so that no worker is left alone with it at the end.
-    stale.sort(key=lambda job: -job.read_card().get("seconds", 1e9))
+    stale.sort(key=lambda job: job.card.seconds, reverse=True)
     for job, (seconds, error) in _in_parallel(stale, max(1, min(workers, len(stale)))):
         say(job, f"FAILED after {seconds:.0f} s" if error else f"{seconds:.0f} s")
         if error:
             print(f"  {job.name}, {error}\n  as far as it got: {FAILED / job.name}", flush=True)
             failures.append(job.name)
         else:
-            job.card.write_text(json.dumps({"key": job.key, "seconds": round(seconds, 1)}) + "\n")
+            job.card.write(seconds)
     return failures
 
 

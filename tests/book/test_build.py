@@ -65,12 +65,14 @@ def test_unchanged_book_is_not_built_again(book: Path):
 
 
 def test_changed_package_executes_notebooks_again(book: Path):
+    write(book, "if False:\n    import udig_lab.paths")
     (book / "udig_lab").mkdir()
-    (book / "udig_lab" / "paths.py").write_text("x = 1\n")
-    done = build(book, "--only", "notebooks/one.ipynb")
-    assert done.returncode == 0
-    assert "unchanged" not in done.stdout
-    assert "Jupyter Book" not in done.stdout
+    for name, unchanged in (("paths", False), ("cli", True), ("__init__", False)):
+        (book / "udig_lab" / f"{name}.py").write_text("x = 1\n")
+        done = build(book, "--only", "notebooks/one.ipynb")
+        assert done.returncode == 0
+        assert ("unchanged" in done.stdout) == unchanged, name
+        assert "Jupyter Book" not in done.stdout
 
 
 def test_profile_reaches_the_page_and_its_cell_is_hidden(book: Path):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import explorers
+import make_explorers
 import pytest
 import torch
 from explorers import common, compare, erasure, meter, path
@@ -132,15 +133,14 @@ def test_table_counts_corners():
 
 
 def test_files_are_written_whole(tmp_path, monkeypatch):
-    import make_explorers
-
-    monkeypatch.setattr(explorers, "EXPLORERS", {"one": lambda lab: {"text": lab}})
+    made = {"one": lambda lab: {"text": lab}}
+    monkeypatch.setattr(make_explorers, "EXPLORERS", made)
     monkeypatch.setattr(common.Lab, "load", staticmethod(lambda: "é"))
-    monkeypatch.setattr(sys, "argv", ["make_explorers.py", "--no-cache", "--root", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["make_explorers.py", "--root", str(tmp_path)])
     assert make_explorers.main() == 0
     folder = tmp_path / "_build" / "explorers"
     assert (folder / "one.json").read_text(encoding="utf8") == '{"text":"é"}\n'
-    monkeypatch.setitem(explorers.EXPLORERS, "one", lambda lab: {"text": float("nan")})
+    made["one"] = lambda lab: {"text": float("nan")}
     with pytest.raises(ValueError, match="JSON"):
         make_explorers.main()
     assert [path.name for path in folder.iterdir()] == ["one.json"]

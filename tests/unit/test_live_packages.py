@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import live
 import live_packages
 import pytest
-from live_packages import PackagesError, install, npm, packages
+from cache import Card
+from live_packages import PackagesError, npm, packages
 
 SOURCE = Path(__file__).parents[2] / "scripts" / "live"
 
@@ -31,14 +32,19 @@ def test_lock_pins_every_package_and_names_no_host():
 
 def test_installs_once_for_a_lock(tmp_path, monkeypatch):
     calls = []
+
+    def npm(command, folder):
+        assert (folder / "package-lock.json").is_file()
+        (folder / "node_modules").mkdir()
+        calls.append(command)
+
     monkeypatch.setattr(live_packages.shutil, "which", lambda name: "/usr/bin/npm")
-    monkeypatch.setattr(live_packages, "run", lambda command, folder: calls.append(command))
-    for _ in range(2):
-        install(tmp_path / "npm", SOURCE)
-    assert [command[1] for command in calls] == ["ci"]
-    (tmp_path / "npm" / "done").write_bytes(b"another lock")
-    install(tmp_path / "npm", SOURCE)
-    assert len(calls) == 2
+    monkeypatch.setattr(live_packages, "run", npm)
+    modules = tmp_path / "npm" / "node_modules"
+    for key in ("one lock", "one lock", "another lock"):
+        with pytest.raises(PackagesError, match="lacks"):  # nothing was really installed
+            packages(tmp_path, SOURCE, Card(tmp_path / "card.json", modules, key))
+    assert [command[1] for command in calls] == ["ci", "ci"]
 
 
 def test_node_comes_from_pip_where_there_is_none(tmp_path, monkeypatch, no_npm):
@@ -80,13 +86,13 @@ def test_book_is_built_without_what_cannot_be_had(tmp_path, monkeypatch, capsys,
 
 
 def test_a_package_without_its_file_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_packages, "install", lambda work, source: None)
+    monkeypatch.setattr(live_packages, "install", lambda home, source, card: None)
     with pytest.raises(PackagesError, match="lacks"):
-        packages(tmp_path, SOURCE)
+        packages(tmp_path, SOURCE, Card(tmp_path / "card.json", tmp_path, "key"))
 
 
 def test_too_much_to_load_ends_the_build(tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "packages", lambda work, source: {"runtime.bin": b"x" * 11})
+    monkeypatch.setattr(live, "packages", lambda home, source, card: {"runtime.bin": b"x" * 11})
     monkeypatch.setattr(live, "LIMIT", 10)
     monkeypatch.setitem(sys.modules, "live_model", SimpleNamespace(assets=lambda checkpoint: {}))
     (tmp_path / live.FILES).mkdir(parents=True)
