@@ -134,7 +134,8 @@ def path_search(model: TextModel, sentences: list[str], method: str, strategy: s
     total = perf_counter() - begin
     (search,) = model.vocabulary.searches.values()
     assert isinstance(search, AnchorSearch)
-    words = torch.tensor(sorted(search._known))
+    encodings, _ = model.encode(sentences)
+    words = torch.tensor(sorted({row for e in encodings for row in e.input_ids[~e.special].tolist()}))
     again = replace(search)  # the same settings, nothing remembered
     begin = perf_counter()
     again.anchors(words)

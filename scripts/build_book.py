@@ -75,8 +75,9 @@ def build(root: Path, arguments: argparse.Namespace) -> None:
         notebooks = [as_name(root, path) for path in arguments.only]
     cache, use_cache = Cache(root), not arguments.no_cache
     jobs = plan(cache, notebooks, parameters(arguments))
+    stale = [] if arguments.only else [name for name in BESIDE if is_stale(cache, name, use_cache)]
     with ThreadPoolExecutor() as pool:  # scripts and notebooks work in processes of their own
-        scripts = [] if arguments.only else [pool.submit(beside, cache, name, use_cache) for name in BESIDE]
+        scripts = [pool.submit(beside, root, name, cache.card(name)) for name in stale]
         failures = run(jobs, arguments.workers, use_cache=use_cache)
     if failures:
         raise BookError(f"{len(failures)} of {len(jobs)} notebooks failed; no book was built.")
@@ -139,22 +140,26 @@ def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def beside(cache: Cache, name: str, use_cache: bool) -> None:
-    """Bring up to date what a script of ``BESIDE`` makes, if this book has pages for it.
+def is_stale(cache: Cache, name: str, use_cache: bool) -> bool:
+    """Whether a script of ``BESIDE`` has something to make: this book has pages for it, and it is not there yet."""
+    if not (cache.root / BESIDE[name][1]).is_dir():
+        return False
+    if use_cache and cache.card(name).fresh:
+        print(f"{name} ... unchanged", flush=True)
+        return False
+    return True
+
+
+def beside(root: Path, name: str, card: Card) -> None:
+    """Let a script of ``BESIDE`` make what it makes.
 
     In a process of its own, as notebooks are: torch and the models would stay in this one's memory. On one core:
     the notebooks have the others.
     """
-    script, pages = BESIDE[name]
-    if not (cache.root / pages).is_dir():
-        return
-    card = cache.card(name)
-    if use_cache and card.fresh:
-        print(f"{name} ... unchanged", flush=True)
-        return
     card.remove()
     begin = time.perf_counter()
-    command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(cache.root)]
+    script = BESIDE[name][0]
+    command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
     environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if subprocess.run(command, env=environment, check=False).returncode:
         raise BookError(f"{script} failed; no book was built.")

@@ -5,8 +5,12 @@ plain. What reStructuredText would take for markup in them (``|x|``, ``a * b``) 
 """
 
 import importlib
+import io
+import os
 import re
+from contextlib import redirect_stdout, suppress
 from typing import Any
+from unittest import mock
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -53,13 +57,11 @@ class Help(Directive):
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Ask the parser, with a terminal of 88 columns."""
-        parser = importlib.import_module("udig_lab.cli")._parser()
-        for name in self.arguments:
-            parser = parser._subparsers._group_actions[0].choices[name]
-        formatter = parser.formatter_class
-        parser.formatter_class = lambda prog: formatter(prog, width=88)
-        text = parser.format_help()
+        """Ask the command, on a terminal of 90 columns."""
+        said = io.StringIO()
+        with mock.patch.dict(os.environ, COLUMNS="90"), redirect_stdout(said), suppress(SystemExit):
+            importlib.import_module("udig_lab.cli").main([*self.arguments, "--help"])
+        text = said.getvalue()
         return [nodes.literal_block(text, text, language="none")]
 
 
