@@ -11,7 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 import udig_lab as ul
-from udig_lab.heatmap import NEGATIVE, POSITIVE, shades
+from udig_lab.colours import NEGATIVE, POSITIVE
+from udig_lab.heatmap import shades
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 SENTENCE = "the acting is wooden but the ending moved me"

@@ -12,8 +12,8 @@ from html import escape
 from rich.table import Table
 from rich.text import Text
 
-POSITIVE = (230, 97, 1)  # orange and blue: the ends of a colour-blind safe diverging map
-NEGATIVE = (0, 90, 181)
+from udig_lab.colours import NEGATIVE, POSITIVE
+
 STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
 
 

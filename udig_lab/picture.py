@@ -13,48 +13,37 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from cycler import cycler
 
-# Okabe and Ito's colours for every kind of colour vision; the dark set is lighter, in the same order.
-_THEMES: dict[str, dict[str, Any]] = {
-    "light": {
-        "ink": "#1f2328",
-        "grid": "#d8dbe0",
-        "paper": "#ffffff",
-        "cycle": ["#0072b2", "#d55e00", "#009e73", "#a0528a", "#8a6d00", "#555555"],
-    },
-    "dark": {
-        "ink": "#e8eaed",
-        "grid": "#3a3f47",
-        "paper": "#14181e",
-        "cycle": ["#56b4e9", "#ff9e4a", "#3fd0a4", "#e29bcb", "#f0e442", "#bbbbbb"],
-    },
-}
+from udig_lab.colours import THEMES
+
+_DPI = 110  # dots an inch, as figures are saved
+_WIDE = 7.5  # inches: a wider figure keeps a legible size on a phone, and scrolls there
 
 
 def style(theme: str = "light") -> Any:
     """Matplotlib settings of the book, for ``matplotlib.rc_context``."""
-    look = _THEMES[theme]
-    grey = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), look["ink"])
+    look = THEMES[theme]
+    grey = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), look.ink)
     return (
         sns.axes_style("whitegrid")
         | sns.plotting_context("notebook", font_scale=0.9)
         | grey
         | {
-            "axes.edgecolor": look["grid"],
-            "grid.color": look["grid"],
+            "axes.edgecolor": look.grid,
+            "grid.color": look.grid,
             "grid.linewidth": 0.6,
-            "axes.facecolor": look["paper"],
-            "figure.facecolor": look["paper"],
+            "axes.facecolor": look.paper,
+            "figure.facecolor": look.paper,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": "medium",
             "axes.titlelocation": "left",
-            "axes.prop_cycle": cycler(color=look["cycle"]),
+            "axes.prop_cycle": cycler(color=look.cycle),
             "font.sans-serif": ["DejaVu Sans"],
             "legend.frameon": False,
             "legend.fontsize": "small",
             "lines.linewidth": 1.8,
             "patch.linewidth": 0,
-            "savefig.dpi": 110,
+            "savefig.dpi": _DPI,
         }
     )
 
@@ -70,6 +59,12 @@ class Picture:
     def __repr__(self) -> str:
         return f"Picture({self.alt!r})"
 
+    @property
+    def inches(self) -> float:
+        """How wide it was drawn."""
+        pixels = int.from_bytes(self.images["light"][16:20], "big")  # where a PNG says so
+        return pixels / _DPI
+
     def _repr_html_(self) -> str:
         # The book's style sheet swaps the two; elsewhere (Colab, JupyterLab) only the light one shows.
         hidden = {"light": "", "dark": ' style="display:none"'}
@@ -79,7 +74,8 @@ class Picture:
             for theme, data in self.images.items()
         )
         caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
-        return f'<figure class="ul-figure" style="max-width:100%;margin:0">{pictures}{caption}</figure>'
+        wide = f";--ul-inches:{self.inches:.1f}" if self.inches > _WIDE else ""
+        return f'<figure class="ul-figure" style="max-width:100%;margin:0{wide}">{pictures}{caption}</figure>'
 
 
 def show(
@@ -108,7 +104,7 @@ def show(
         raise ValueError("alt is empty; say in a sentence what the figure shows")
     columns = columns or panels
     images = {}
-    for theme in _THEMES:
+    for theme in THEMES:
         with mpl.rc_context(style(theme)):
             figure, axes = plt.subplots(-(-panels // columns), columns, figsize=size, squeeze=False)
             try:

@@ -10,7 +10,8 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 
 from udig_lab.attribution import Attribution
-from udig_lab.heatmap import NEGATIVE, POSITIVE, STRONGEST, shades
+from udig_lab.colours import NEGATIVE, POSITIVE
+from udig_lab.heatmap import STRONGEST, shades
 from udig_lab.picture import Picture, show, style
 from udig_lab.tracing import Trace
 

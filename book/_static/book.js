@@ -83,11 +83,3 @@ document.addEventListener("DOMContentLoaded", () => {
     if (whole !== cell.textContent) cell.textContent = whole;
   }
 });
-
-// How many inches wide a figure was drawn: book.css keeps wide ones legible on a phone.
-addEventListener("load", () => {
-  for (const image of document.querySelectorAll(".bd-article .ul-figure img")) {
-    const inches = image.naturalWidth / 110;
-    if (inches > 7.5) image.style.setProperty("--ul-inches", inches.toFixed(1));
-  }
-});

@@ -1,7 +1,9 @@
 """Heat maps, pictures, JSON: nothing gets lost, nothing gets through unescaped."""
 
+import io
 import re
 
+import matplotlib.image
 import pytest
 import torch
 from conftest import PATHS, QUICK, SENTENCE
@@ -66,8 +68,17 @@ def test_pictures_come_in_two_themes_with_alt_text():
     assert picture.images["light"] != picture.images["dark"]
     html = picture._repr_html_()
     assert html.count('alt="a &quot;line&quot; &lt;rising&gt;"') == 2
+    assert "--ul-inches" not in html
     with pytest.raises(ValueError, match="alt is empty"):
         ul.plots.show(lambda ax: None, alt=" ")
+
+
+def test_a_wide_picture_says_how_wide_it_is():
+    picture = ul.plots.show(lambda ax: ax.plot([0, 1]), alt="a line", size=(10, 2))
+    pixels = matplotlib.image.imread(io.BytesIO(picture.images["light"]), format="png").shape[1]
+    assert picture.inches == pixels / 110
+    assert picture.inches == pytest.approx(10, abs=0.3), "the margin is cut off, no more"
+    assert f"--ul-inches:{picture.inches:.1f}" in picture._repr_html_()
 
 
 @pytest.mark.parametrize("method", PATHS)
