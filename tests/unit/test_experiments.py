@@ -167,8 +167,8 @@ def test_a_finished_cell_is_not_run_again(tmp_path, monkeypatch):
 
 
 def test_answers_are_compared_as_squad_does():
-    assert work._bare("The Eiffel-Tower") == work._bare("eiffel tower")
-    assert work._bare("an apple") != work._bare("a pear")
+    assert work.bare_answer("The Eiffel-Tower") == work.bare_answer("eiffel tower")
+    assert work.bare_answer("an apple") != work.bare_answer("a pear")
 
 
 def test_random_scores_hang_on_seed_and_text_alone(lab):

@@ -182,11 +182,11 @@ def test_no_flipped_bit_becomes_a_number(undisturbed, tmp_path):
 
 def test_shards_that_change_before_they_are_joined(undisturbed, tmp_path, monkeypatch):
     def disturbed(*arguments):
-        for c in cluster.done(*arguments):
+        for c in cluster.work_through(*arguments):
             shards_of(tmp_path)[0].write_bytes(b"PAR1")
             yield c
 
-    monkeypatch.setattr(sys.modules["udig_lab.experiments.run"], "done", disturbed)
+    monkeypatch.setattr(sys.modules["udig_lab.experiments.run"], "work_through", disturbed)
     run(CELLS, tmp_path, workers=0, progress=False)
     assert_same_numbers(tmp_path, undisturbed)
 
@@ -317,18 +317,16 @@ _CLIENTS = """
 import os, sys
 from pathlib import Path
 from udig_lab.cli import main
-from udig_lab.experiments import work
+from udig_lab.experiments import store
 
 log, command = Path(sys.argv[1]), sys.argv[2:]
 
-def counted(make):
-    def inner(cell, part, *more):
-        with log.open("a") as stream:
-            stream.write(f"{make.__name__} {cell.name} {part.index[0]}\\n")
-        return make(cell, part, *more)
-    return inner
+def counted(file, *more, write=store.write_rows):
+    with log.open("a") as stream:
+        stream.write(f"{file}\\n")
+    write(file, *more)
 
-work._explained, work._judged = counted(work._explained), counted(work._judged)
+store.write_rows = counted
 other = os.fork()  # after the imports, which take longer than all the rest
 status = main(command)
 if other:
@@ -471,11 +469,9 @@ def test_what_a_run_depends_on_makes_it_anew(undisturbed, tmp_path, monkeypatch)
         before = times(folder.rglob("random*/**/*.parquet")) | times(folder.rglob("random*.parquet"))
         with monkeypatch.context() as patched:
             patch(patched)
-            for cache in (work._model, work._weights, work._shuffled):
-                cache.cache_clear()
+            work.forget()
             run(cell, folder, workers=0, progress=False)
-        for cache in (work._model, work._weights, work._shuffled):
-            cache.cache_clear()
+        work.forget()
         assert len(before) == 5
         return sum(moment != before[file] for file, moment in times(before).items())
 

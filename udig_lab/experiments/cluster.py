@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from udig_lab.experiments.cell import Cell
-from udig_lab.experiments.work import made, model_of, shard_file, shard_key
+from udig_lab.experiments.work import model_of, shard_file, shard_key, shard_rows
 
 _PATIENCE = 10  # seconds in which a scheduler must answer, and have a worker
 _START = 180  # seconds in which a process must start, which it does in about five
 
 
-def done(
+def work_through(
     cells: Sequence[Cell], tasks: Sequence[tuple[int, int]], folder: Path, scheduler: str | None, workers: int | None
 ) -> Iterator[int]:
     """Work through tasks.
@@ -42,7 +42,7 @@ def done(
     """
     if workers == 0 or not tasks:
         for c, n in tasks:
-            made(cells[c], n, folder)
+            shard_rows(cells[c], n, folder)
             yield c
         return
     if workers is None and model_of(cells[tasks[0][0]]).table.is_cuda:
@@ -81,7 +81,7 @@ def _on_worker(cell: Cell, number: int, folder: Path) -> str:
     import distributed
 
     torch.set_num_threads(distributed.get_worker().state.nthreads)
-    made(cell, number, folder)
+    shard_rows(cell, number, folder)
     return shard_key(cell, number)
 
 

@@ -14,19 +14,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from udig_lab.experiments.cell import FORMAT, ORACLE, Cell
-from udig_lab.experiments.cluster import done
+from udig_lab.experiments.cluster import work_through
 from udig_lab.experiments.records import read_card
 from udig_lab.experiments.store import alone, read_rows, write, write_rows
 from udig_lab.experiments.work import (
     fingerprint,
-    is_made,
+    is_whole,
     key_of,
-    made,
     model_of,
-    order,
+    ordered_examples,
+    shard_count,
+    shard_rows,
     shard_size,
-    shards,
-    weights,
+    weights_sha256,
 )
 
 
@@ -68,17 +68,17 @@ def run(
             "own, or say how many processes to start here, 0 for none"
         )
     new = [c for c, cell in enumerate(cells) if not recorded_whole(cell, folder)]
-    tasks = [(c, n) for c in new for n in range(shards(cells[c])) if not is_made(cells[c], n, folder)]
+    tasks = [(c, n) for c in new for n in range(shard_count(cells[c])) if not is_whole(cells[c], n, folder)]
     left = Counter(c for c, _ in tasks)
     for c in new:
         if not left[c]:
-            _finish(cells[c], folder)
+            _record(cells[c], folder)
     with _bar(sum(_weight(cells[c]) for c, _ in tasks), progress and bool(tasks)) as bar:
-        for c in done(cells, tasks, folder, scheduler, workers):
+        for c in work_through(cells, tasks, folder, scheduler, workers):
             _advance(bar, cells[c])
             left[c] -= 1
             if not left[c]:
-                _finish(cells[c], folder)
+                _record(cells[c], folder)
     return [result_file(cell, folder) for cell in cells]
 
 
@@ -91,9 +91,9 @@ def recorded_whole(cell: Cell, folder: Path) -> bool:
     """Whether at least the cell's examples are recorded, from the same weights and data."""
     file = result_file(cell, folder)
     card, found = read_card(file.with_suffix(".json")), read_rows(file)
-    if card is None or found is None or card.get("format") != FORMAT or card["n"] < len(order(cell)):
+    if card is None or found is None or card.get("format") != FORMAT or card["n"] < len(ordered_examples(cell)):
         return False
-    key = key_of(cell, order(replace(cell, limit=card["n"])), judged=True)
+    key = key_of(cell, ordered_examples(replace(cell, limit=card["n"])), judged=True)
     return bool(card.get("key", key) == found[1].get("key") == key)
 
 
@@ -125,16 +125,16 @@ def _advance(bar: tqdm, cell: Cell) -> None:
         bar.set_postfix_str(f"about {tqdm.format_interval(max(left, 0))} left")
 
 
-def _finish(cell: Cell, folder: Path) -> None:
+def _record(cell: Cell, folder: Path) -> None:
     """Join a cell's shards into its results file, in the order of the data set, and write its card."""
     file = result_file(cell, folder)
     with alone(folder / ".shards" / cell.dataset / cell.profile / cell.name / "recorded"):
         if recorded_whole(cell, folder):
             return  # another run was faster, or has recorded more
         # What was damaged or replaced since it was made, say by a run with another limit, is made again here.
-        parts = [made(cell, n, folder) for n in range(shards(cell))]
+        parts = [shard_rows(cell, n, folder) for n in range(shard_count(cell))]
         notes = [note for part in parts for _, note in part]
-        data = order(cell)
+        data = ordered_examples(cell)
         explained, judged = (pd.concat([part[i][0] for part in parts], ignore_index=True) for i in (0, 1))
         rows = pd.concat([explained, judged], axis=1)
         if cell.method == ORACLE:
@@ -147,7 +147,7 @@ def _finish(cell: Cell, folder: Path) -> None:
             "n": len(data),
             "key": key_of(cell, data, judged=True),
             "model": model_of(cell).name,
-            "weights_sha256": weights(cell),
+            "weights_sha256": weights_sha256(cell),
             "data_sha256": fingerprint(data.sort_index()),
             "versions": {k: sorted({n["versions"][k] for n in notes}) for k in notes[0]["versions"]},
             "machines": sorted({n["machine"] for n in notes}),

@@ -33,14 +33,14 @@ _WAE_SHARDS = 4  # shards with word approximation errors: finding a point's near
 _ALONE = threading.Lock()  # a cluster's worker may have several threads; they would share one model
 
 
-def order(cell: Cell) -> pd.DataFrame:
+def ordered_examples(cell: Cell) -> pd.DataFrame:
     """The cell's examples in the order in which they are run: a larger limit begins with the smaller ones."""
     return _shuffled(cell.dataset, cell.profile, cell.seed).iloc[: cell.limit]
 
 
-def shards(cell: Cell) -> int:
+def shard_count(cell: Cell) -> int:
     """How many shards the cell's examples make."""
-    return -(-len(order(cell)) // shard_size(cell))
+    return -(-len(ordered_examples(cell)) // shard_size(cell))
 
 
 def shard_size(cell: Cell) -> int:
@@ -54,7 +54,7 @@ def shard_file(cell: Cell, number: int, folder: Path, *, judged: bool) -> Path:
     return folder / ".shards" / cell.dataset / cell.profile / kind / f"{number:04d}.parquet"
 
 
-def made(cell: Cell, number: int, folder: Path) -> tuple[Rows, Rows]:
+def shard_rows(cell: Cell, number: int, folder: Path) -> tuple[Rows, Rows]:
     """One shard, explained and judged; what is not there yet is made."""
     part = _part(cell, number)
     with _ALONE:
@@ -71,7 +71,7 @@ def made(cell: Cell, number: int, folder: Path) -> tuple[Rows, Rows]:
     return explained, judged
 
 
-def is_made(cell: Cell, number: int, folder: Path) -> bool:
+def is_whole(cell: Cell, number: int, folder: Path) -> bool:
     """Whether a shard is there, whole, and made from these weights and examples."""
     for judged in (True, False):
         found = read_rows(shard_file(cell, number, folder, judged=judged))
@@ -86,12 +86,12 @@ def shard_key(cell: Cell, number: int) -> str:
 
 
 def _part(cell: Cell, number: int) -> pd.DataFrame:
-    return order(cell)[number * shard_size(cell) : (number + 1) * shard_size(cell)]
+    return ordered_examples(cell)[number * shard_size(cell) : (number + 1) * shard_size(cell)]
 
 
 def key_of(cell: Cell, part: pd.DataFrame, *, judged: bool) -> str:
     """Key of the rows of these examples."""
-    return cell.fingerprint(weights(cell), fingerprint(part), judged=judged)
+    return cell.fingerprint(weights_sha256(cell), fingerprint(part), judged=judged)
 
 
 def fingerprint(rows: pd.DataFrame) -> str:
@@ -102,7 +102,7 @@ def fingerprint(rows: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def weights(cell: Cell) -> str:
+def weights_sha256(cell: Cell) -> str:
     """SHA-256 of the weights of the cell's model."""
     return _weights(cell.dataset, cell.profile, cell.architecture)
 
@@ -132,6 +132,12 @@ def _weights(dataset: str, profile: str, architecture: str) -> str:
 @lru_cache(4)
 def _shuffled(dataset: str, profile: str, seed: int) -> pd.DataFrame:
     return examples(dataset, profile=profile).sample(frac=1, random_state=seed)
+
+
+def forget() -> None:
+    """Load models and read data anew when they are next asked for: what lies under their names has changed."""
+    for cache in (_model, _weights, _shuffled):
+        cache.cache_clear()
 
 
 def _timed(make: Any) -> Rows:
@@ -164,8 +170,8 @@ def _explained(cell: Cell, part: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, Any] = {"id": part["id"].to_numpy(), "tokens": [len(a) for a in found]}
     if model.task == "span":
         columns["target_start"], columns["target_end"] = zip(*(a.target for a in found), strict=True)
-        golds = [{_bare(answer) for answer in answers} for answers in part["answers"]]
-        columns["correct"] = [_bare(a.target_name) in gold for a, gold in zip(found, golds, strict=True)]
+        golds = [{bare_answer(answer) for answer in answers} for answers in part["answers"]]
+        columns["correct"] = [bare_answer(a.target_name) in gold for a, gold in zip(found, golds, strict=True)]
     else:
         columns["target"] = [a.target for a in found]
         columns["correct"] = np.array(columns["target"]) == part["label"].to_numpy()
@@ -187,7 +193,7 @@ def _judged(cell: Cell, part: pd.DataFrame, explained: pd.DataFrame, number: int
     rows["wae"] = np.float32(np.nan)
     paths = cell.method in TOKENWISE and cell.all_settings["rule"] != "adaptive"
     if paths and cell.protocol == "corrected" and number < _WAE_SHARDS:
-        rows["wae"] = word_approximation_error(model, found, known=_errors(weights(cell))).numpy()
+        rows["wae"] = word_approximation_error(model, found, known=_errors(weights_sha256(cell))).numpy()
     return rows
 
 
@@ -240,6 +246,6 @@ def attributions(cell: Cell, part: pd.DataFrame, rows: pd.DataFrame) -> list[Att
     ]
 
 
-def _bare(answer: str) -> str:
+def bare_answer(answer: str) -> str:
     """An answer as SQuAD compares it: without case, articles, punctuation and, as ours is pieced together, spaces."""
     return re.sub(r"[\W_]", "", re.sub(r"\b(a|an|the)\b", " ", answer.lower()))
