@@ -12,7 +12,8 @@ from torch import Tensor
 from udig_lab.attribution import Attribution, text_fields
 from udig_lab.methods import Method, Solution
 from udig_lab.methods import method as method_named
-from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS
+from udig_lab.model.asked import sides_of
+from udig_lab.model.heads import AT_A_POSITION, ONE_CLASS
 from udig_lab.model.inputs import Encoding, Text
 from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.target import ALL, CONTRAST
@@ -64,8 +65,9 @@ def explain(
         target: one for all texts or a list with one each; None explains what the model predicts for the input. A
             classifier takes a class index or label, a span model an answer from the context or (start, end) token
             positions, a language model the text or token ids that continue the prompt. It is fixed along the path.
-            A tuple of two classes or continuations is their contrast: F is the difference of their logits, or
-            log-probabilities. "all" gives a list with an attribution for each class.
+            A tuple of two is their contrast (of token ids: two lists; None is what the model predicts): F is the
+            difference of two classes' logits, two answers' joint logits, or two continuations' log-probabilities.
+            "all" gives a list with an attribution for each class.
         output: which number of the target F is; None takes the first of
             "logit" (classifier), or "log_odds" log p / (1 - p);
             "joint" (span), the sum of start and end logit, or one of them, "start", "end";
@@ -117,8 +119,12 @@ def explain(
     results: list[Any]
     if isinstance(target, str) and target == ALL:
         results = _every(text_model, entry, solved, chosen, len(encodings))
-    elif text_model.task in GENERATING and isinstance(target, tuple) and len(target) == 2:
-        results = _contrasted(method, entry, encodings, *(solved(wish) for wish in target))
+    elif text_model.task not in ONE_CLASS and (sides := sides_of(target, len(encodings))):
+        if text_model.task == "span" and output not in (None, "joint"):
+            raise ValueError(
+                f"the contrast of two answers is that of their joint logits; pass no output, not {output!r}"
+            )
+        results = _contrasted(method, entry, encodings, *map(solved, sides))
     else:
         results = solved(target)
     return results[0] if single else results  # type: ignore[return-value]
@@ -141,14 +147,14 @@ def _every(
 def _contrasted(
     method: str, entry: Method, prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]
 ) -> list[Attribution]:
-    """Explanations of one continuation minus those of another: F is the difference, and so are its scores.
+    """Explanations of one continuation or answer minus those of another: F is the difference, and so are its scores.
 
     Raises:
         ValueError: the method's scores are not linear in F.
     """
     if not entry.linear:
         raise ValueError(
-            f"{method} is not linear in F, so it has no contrast of two continuations; explain each alone"
+            f"{method} is not linear in F, so it has no contrast of two continuations or answers; explain each alone"
         )
     return [
         replace(

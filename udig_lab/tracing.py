@@ -12,8 +12,11 @@ from udig_lab.attribution import Attribution
 from udig_lab.explainer import attributions_of
 from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import allowed_rows
+from udig_lab.model.asked import sides_of
+from udig_lab.model.heads import ONE_CLASS
 from udig_lab.model.inputs import Text
 from udig_lab.model.protocol import Protocol, as_protocol
+from udig_lab.model.target import ALL
 from udig_lab.model.textmodel import as_text_model
 from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import Integral
@@ -74,19 +77,26 @@ def trace(
     output: str | None = None,
     tokenizer: Any | None = None,
     protocol: str | Protocol = "corrected",
+    at: Any = None,
     **settings: Any,
 ) -> Trace:
     """Explain one text and keep the path; arguments as for ``explain``.
 
     Raises:
-        ValueError: a method that follows no path (see ``explain`` for the rest).
+        ValueError: a method that follows no path, the contrast of two continuations or answers, whose paths are two,
+            or every class (see ``explain`` for the rest).
     """
     text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
     entry = method_named(method)
     chosen = entry.settings(method, settings)
     encodings, _ = text_model.encode(text)
+    if text_model.task not in ONE_CLASS and sides_of(target, 1):
+        raise ValueError("the contrast of two continuations or answers is made of two paths; trace each of them alone")
+    if isinstance(target, str) and target == ALL:
+        raise ValueError(f"target={target!r} explains every class, and a trace is one explanation; name a class")
+    posing: dict[str, Any] = {"baseline": baseline, "target": target, "output": output, "at": at, "protocol": protocol}
     begin = time.perf_counter()
-    with posed(text_model, encodings, baseline=baseline, target=target, output=output, protocol=protocol) as problem:
+    with posed(text_model, encodings, **posing) as problem:
         integral, parts, solution = entry.paths(method, problem, chosen).solve_one(problem)
         f = problem.values(lambda k: integral.block(k, k + 1)[0][0], [0] * len(integral))
         seconds = time.perf_counter() - begin

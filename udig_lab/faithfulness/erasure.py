@@ -15,7 +15,7 @@ from udig_lab.model.asked import as_read
 from udig_lab.model.baseline import as_baseline
 from udig_lab.model.batching import Budget
 from udig_lab.model.check import look_at
-from udig_lab.model.heads import AT_A_POSITION, GENERATING, link_of, log_probabilities
+from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS, link_of, log_probabilities
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
@@ -195,8 +195,10 @@ def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: P
             raise ValueError(
                 f"{model.name} is a {model.task} model, and these explanations are of another kind of model"
             )
-        if a.output == CONTRAST and model.task in GENERATING:
-            raise ValueError("two continuations are judged one after the other; explain and judge each of them alone")
+        if a.output == CONTRAST and model.task not in ONE_CLASS:
+            raise ValueError(
+                "two continuations or answers are judged one after the other; explain and judge each of them alone"
+            )
     explained = [Judged(a.target, a.output, a.at) for a in attributions]
     if not protocol.moving_target:
         return explained

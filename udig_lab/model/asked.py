@@ -97,6 +97,34 @@ def _read_with(model: TextModel, encodings: Sequence[Encoding], ids: Sequence[Se
     return Asked(longer, ids, first + torch.arange(width, device=model.device))
 
 
+def sides_of(target: Any, n: int) -> tuple[list[Any], list[Any]] | None:
+    """What is explained, and what it is contrasted with, in each of n texts; None where the target is no contrast.
+
+    A tuple of two is a contrast unless both are numbers: those are the ids of one continuation, or the ends of one
+    answer, as ``Attribution.target`` has them.
+
+    Raises:
+        ValueError: contrasts for some of the texts only.
+    """
+    if _is_contrast(target):
+        return [target[0]] * n, [target[1]] * n
+    if not isinstance(target, (list, tuple)) or not any(map(_is_contrast, target)):
+        return None
+    if len(target) != n or not all(map(_is_contrast, target)):
+        raise ValueError(
+            "some of the targets are contrasts (this, that); pass one contrast for all texts, or one each"
+        )
+    return [this for this, _ in target], [that for _, that in target]
+
+
+def _is_contrast(wish: Any) -> bool:
+    return isinstance(wish, tuple) and len(wish) == 2 and not all(_is_number(side) for side in wish)
+
+
+def _is_number(side: Any) -> bool:
+    return isinstance(side, (int, np.integer)) or (isinstance(side, (Tensor, np.ndarray)) and side.ndim == 0)
+
+
 def _continuations(target: Any, n: int) -> list[Any]:
     """A continuation for each of n texts: text, one id or several, or None for the model's next token."""
     one = target is None or isinstance(target, (str, int, np.integer))

@@ -192,12 +192,16 @@ def _classes(
     best = logits.argmax(-1).tolist()
     contrasts = [isinstance(wish, tuple) for wish in wishes]
     if any(contrasts):
-        if not all(contrasts) or output not in (None, "logit"):
+        if not all(contrasts):
             raise ValueError(
-                "a contrast (one class, another) explains the difference of two logits: pass one for every text, and "
-                f'output="logit" or none, not {output!r}'
+                "some of the targets are contrasts (this, that); pass one contrast for all texts, or one each"
             )
-        pairs = [[_class(part, model, classes) for part in wish] for wish in wishes]
+        if output not in (None, "logit"):
+            raise ValueError(f"a contrast explains the difference of two logits; pass no output, not {output!r}")
+        pairs = [
+            [predicted if side is None else _class(side, model, classes) for side in wish]
+            for wish, predicted in zip(wishes, best, strict=True)
+        ]
         index = torch.tensor(pairs, device=logits.device)  # (N, 2)
         names = [" − ".join(model.class_name(c) for c in pair) for pair in pairs]
         return Target(model.task, CONTRAST, index, tuple(names), (None,) * len(pairs), moving_target)

@@ -1,0 +1,129 @@
+"""What the chapter "Explain your own model" says of models, inputs and targets, on small random models."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import word_tokenizer
+from transformers import (
+    BertConfig,
+    BertForQuestionAnswering,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
+
+import udig_lab as ul
+
+WORDS = "who ate the cake ? a small dog it was dull good bad movie"
+TEXTS = ["a dull movie", "the dog ate the cake"]
+PAIR = ("who ate the cake ?", "a small dog ate it")
+BERT = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.3,
+}
+GPT2 = {"vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40, "initializer_range": 0.3}
+
+
+def own(kind, tokenizer=None, **more):
+    """A random model with its tokenizer, in double precision."""
+    torch.manual_seed(0)
+    config = (
+        GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2) if kind is GPT2LMHeadModel else BertConfig(**BERT, **more)
+    )
+    return ul.TextModel(
+        kind(config).double().eval(), tokenizer or word_tokenizer(WORDS, decoder=kind is GPT2LMHeadModel)
+    )
+
+
+@pytest.fixture
+def causal():
+    return own(GPT2LMHeadModel)
+
+
+@pytest.fixture
+def span():
+    return own(BertForQuestionAnswering)
+
+
+# Contrasts
+
+
+def difference(model, text, this, that, **keywords):
+    """Scores, and F at the input, of one target minus those of another."""
+    a, b = (ul.explain(model, text, target=t, **keywords) for t in (this, that))
+    n = min(len(a), len(b))  # what continues the text stands behind it
+    return np.subtract(a.scores[:n], b.scores[:n]), a.f_input - b.f_input
+
+
+@pytest.mark.parametrize("that", ["bad movie", "bad", None])
+def test_a_contrast_of_continuations_for_every_text(causal, that):
+    contrasts = [("good", that), ("a good movie", "bad")]
+    found = ul.explain(causal, TEXTS, target=contrasts, baseline="pad", n_steps=8)
+    for text, (this, other), a in zip(TEXTS, contrasts, found, strict=True):
+        scores, f = difference(causal, text, this, other, baseline="pad", n_steps=8)
+        assert a.f_input == pytest.approx(f, abs=1e-9)
+        assert a.scores == pytest.approx(scores[: len(a)].tolist(), abs=1e-9)
+        assert [word for word, _ in a.words()] == text.split()
+
+
+@pytest.mark.parametrize("contrast", [("dog", "a small"), (None, "ate"), ((9, 10), (8, 8))])
+def test_a_contrast_of_answers(span, contrast):
+    a = ul.explain(span, PAIR, target=contrast, n_steps=8)
+    scores, f = difference(span, PAIR, *contrast, n_steps=8)
+    assert a.f_input == pytest.approx(f, abs=1e-9)
+    assert a.scores == pytest.approx(scores.tolist(), abs=1e-9)
+    assert a.probability is None
+    assert ul.Attribution.from_json(a.to_json()) == a
+    with pytest.raises(ValueError, match="the contrast of two answers is that of their joint logits; pass no output"):
+        ul.explain(span, PAIR, target=contrast, output="start")
+
+
+def test_targets_of_finished_explanations_ask_the_same_again(causal, span, lab):
+    """Two ids are a continuation, as three would be; what is contrasted is two of them."""
+    for model, text, target in [
+        (causal, TEXTS[0], "good movie"),
+        (causal, TEXTS[0], ("good movie", "bad")),
+        (span, PAIR, "small dog"),
+        (span, PAIR, (None, "dog")),
+        (lab, TEXTS[0], ("positive", "negative")),
+    ]:
+        keywords = {"n_steps": 4} | ({"baseline": "pad"} if model is causal else {})
+        (a,) = ul.explain(model, [text], target=target, **keywords)
+        for again in (
+            ul.explain(model, text, target=a.target, **keywords),
+            *ul.explain(model, [text], target=[a.target], **keywords),
+        ):
+            assert (again.target, again.target_name, again.output) == (a.target, a.target_name, a.output)
+            assert again.scores == a.scores
+
+
+def test_rather_than_the_other_class_of_two(lab):
+    found = ul.explain(lab, TEXTS[0], target=(None, "positive"), n_steps=4)
+    assert found.target_name == "negative − positive"
+
+
+def test_contrasts_that_are_none(causal, span, lab):
+    some = "some of the targets are contrasts"
+    with pytest.raises(ValueError, match=some):
+        ul.explain(causal, TEXTS, target=[("good", "bad"), "dull"])
+    with pytest.raises(ValueError, match=some):
+        ul.explain(lab, TEXTS, target=[(0, 1), 1])
+    with pytest.raises(
+        ValueError, match="a contrast explains the difference of two logits; pass no output, not 'log_odds'"
+    ):
+        ul.explain(lab, TEXTS, target=(0, 1), output="log_odds")
+    for method in ("random", "idg"):
+        with pytest.raises(ValueError, match="not linear in F, so it has no contrast"):
+            ul.explain(span, PAIR, target=(None, "dog"), method=method)
+    for model, text, contrast in ((causal, TEXTS[0], ("good", "bad")), (span, PAIR, (None, "dog"))):
+        with pytest.raises(ValueError, match="made of two paths; trace each of them alone"):
+            ul.trace(model, text, target=contrast)
+        found = ul.explain(
+            model, [text], target=contrast, n_steps=2, **({"baseline": "pad"} if model is causal else {})
+        )
+        with pytest.raises(ValueError, match="explain and judge each of them alone"):
+            ul.metrics.comprehensiveness(model, found)
