@@ -134,7 +134,7 @@ def _every(
     model: TextModel, entry: Method, solved: Callable[[Any], list[Attribution]], chosen: dict[str, Any], n: int
 ) -> list[list[Attribution]]:
     """For each of n texts a list with an attribution for each class, from one walk of the path where possible."""
-    if model.task not in ONE_CLASS:
+    if model.task not in ONE_CLASS or model.task == "masked":  # its "classes" are all the words there are
         raise ValueError(f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none")
     if entry.every and chosen.get("rule") != "adaptive":
         flat = solved(ALL)

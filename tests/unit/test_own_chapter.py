@@ -6,12 +6,16 @@ import torch
 from conftest import word_tokenizer
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
     GPT2Config,
     GPT2LMHeadModel,
 )
 
 import udig_lab as ul
+from udig_lab.faithfulness.wae import word_approximation_error
 
 WORDS = "who ate the cake ? a small dog it was dull good bad movie"
 TEXTS = ["a dull movie", "the dog ate the cake"]
@@ -127,3 +131,47 @@ def test_contrasts_that_are_none(causal, span, lab):
         )
         with pytest.raises(ValueError, match="explain and judge each of them alone"):
             ul.metrics.comprehensiveness(model, found)
+
+
+# One position of the text
+
+
+@pytest.fixture(params=[BertForTokenClassification, BertForMaskedLM])
+def positions(request):
+    return own(request.param)
+
+
+def test_a_trace_of_what_is_said_at_one_position(positions):
+    """Its steps add up to the scores that ``explain`` gives."""
+    trace = ul.trace(positions, TEXTS[0], at=2, n_steps=8)
+    found = ul.explain(positions, TEXTS[0], at=2, n_steps=8)
+    assert trace.attribution.at == found.at == 2
+    assert trace.contributions.sum(0).tolist() == pytest.approx(found.scores, abs=1e-9)
+
+
+def test_all_is_for_classes_and_not_for_words():
+    with pytest.raises(ValueError, match=r"explains every class; .* masked model, which has none"):
+        ul.explain(own(BertForMaskedLM), "a [MASK] movie", target="all")
+    with pytest.raises(ValueError, match="a trace is one explanation; name a class"):
+        ul.trace(own(BertForSequenceClassification), TEXTS[0], target="all")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "keywords"),
+    [
+        (BertForTokenClassification, TEXTS[0], {"at": "dull"}),
+        (BertForMaskedLM, "a [MASK] movie", {}),
+        (BertForQuestionAnswering, PAIR, {"target": (None, "dog")}),
+        (GPT2LMHeadModel, TEXTS[0], {"target": ("good", "bad")}),
+        (GPT2LMHeadModel, TEXTS[0], {"target": "good movie"}),
+    ],
+)
+def test_the_word_approximation_error_of_every_head(kind, text, keywords):
+    """It is a property of the path, so that of the classifier with the same table."""
+    model = own(kind)
+    settings = {"method": "ig", "rule": "left", "n_steps": 4, "baseline": "pad"}
+    (found,) = word_approximation_error(model, [ul.explain(model, text, **settings, **keywords)])
+    twin = own(BertForSequenceClassification, model.tokenizer)
+    twin.model.get_input_embeddings().weight.data = model.model.get_input_embeddings().weight.data
+    (expected,) = word_approximation_error(twin, [ul.explain(twin, text, **settings)])
+    assert float(found) == pytest.approx(float(expected), rel=1e-6)

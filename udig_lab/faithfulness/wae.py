@@ -10,7 +10,9 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.methods import method
+from udig_lab.model.heads import ONE_CLASS
 from udig_lab.model.protocol import CORRECTED
+from udig_lab.model.target import CONTRAST
 from udig_lab.model.textmodel import as_text_model
 from udig_lab.problem import posed
 
@@ -72,7 +74,12 @@ def word_approximation_error(
 def _distances(model: Any, attribution: Attribution, places: Sequence[int]) -> Tensor:
     """(len(places),) mean distance along the paths of some tokens."""
     a = attribution
-    with posed(model, [a.encoding], baseline=a.baseline, target=[a.target], protocol=CORRECTED) as problem:
+    # Where a path leads does not depend on what is read there: of a contrast of two, one will do.
+    target = a.target
+    if isinstance(target, tuple) and a.output == CONTRAST and model.task not in ONE_CLASS:
+        target = target[0]
+    posing: dict[str, Any] = {"baseline": a.baseline, "target": [target], "at": a.at, "protocol": CORRECTED}
+    with posed(model, [a.encoding], **posing) as problem:
         integral = method(a.method).paths(a.method, problem, a.settings).integral(0)
     points = integral.points[:, list(places)].transpose(0, 1)  # (T, K, D)
     flat: Tensor = points.flatten(0, 1)  # (T K, D)
