@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import word_tokenizer
+from torch import nn
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -36,7 +37,7 @@ def own(kind, tokenizer=None, **more):
     """A random model with its tokenizer, in double precision."""
     torch.manual_seed(0)
     config = (
-        GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2) if kind is GPT2LMHeadModel else BertConfig(**BERT, **more)
+        GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2) if kind is GPT2LMHeadModel else BertConfig(**BERT | more)
     )
     return ul.TextModel(
         kind(config).double().eval(), tokenizer or word_tokenizer(WORDS, decoder=kind is GPT2LMHeadModel)
@@ -175,3 +176,48 @@ def test_the_word_approximation_error_of_every_head(kind, text, keywords):
     twin.model.get_input_embeddings().weight.data = model.model.get_input_embeddings().weight.data
     (expected,) = word_approximation_error(twin, [ul.explain(twin, text, **settings)])
     assert float(found) == pytest.approx(float(expected), rel=1e-6)
+
+
+# What models return, and which layer is named
+
+
+@pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForQuestionAnswering, BertForTokenClassification])
+def test_outputs_may_come_as_a_tuple(kind):
+    """As they do after ``config.return_dict = False``."""
+    model = own(kind)
+    text = PAIR if kind is BertForQuestionAnswering else TEXTS[0]
+    keywords = {"n_steps": 4} | ({"at": "dull"} if kind is BertForTokenClassification else {})
+    expected = ul.explain(model, text, **keywords)
+    model.model.config.return_dict = False
+    found = ul.explain(model, text, **keywords)
+    assert (found.f_input, found.scores) == (expected.f_input, expected.scores)
+
+
+class Plain(nn.Module):
+    """A mean of word vectors; ``wrap`` is what it hands its logits back in."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.words, self.places, self.wrap = nn.Embedding(40, 3), nn.Embedding(8, 3), wrap
+
+    def forward(self, ids):
+        return self.wrap(self.words(ids).mean(1).tanh())
+
+
+def test_logits_may_stand_in_a_dictionary():
+    torch.manual_seed(0)
+    module = Plain(lambda logits: {"logits": logits, "loss": None})
+    model = ul.TextModel(module, word_tokenizer(WORDS), embedding=module.words)
+    found = ul.explain(model, TEXTS[0], target=1)
+    assert found.f_input == pytest.approx(float(module(torch.tensor([found.input_ids]))["logits"][0, 1].detach()))
+    for wrap in (lambda logits: (logits, logits), lambda logits: {"scores": logits}, lambda logits: logits[:, 0]):
+        module.wrap = wrap
+        with pytest.raises(TypeError, match=r"its output needs logits of shape \(texts, classes\)"):
+            ul.explain(model, TEXTS[0])
+
+
+def test_a_block_of_words_and_positions_is_no_layer_of_words():
+    model = own(BertForSequenceClassification, max_position_embeddings=20)
+    block = ul.TextModel(model.model, model.tokenizer, embedding=model.model.bert.embeddings)
+    with pytest.raises(TypeError, match=r"BertEmbeddings does not turn any ids.*name the layer of the words alone"):
+        ul.explain(block, TEXTS[0])

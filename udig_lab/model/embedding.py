@@ -59,10 +59,19 @@ def table_of(layer: nn.Module, size: int | None) -> Tensor:
     if rows is None:
         raise TypeError(f"{type(layer).__name__} does not say how many ids it knows; give it num_embeddings")
     device = device_of(layer)
-    with torch.no_grad():
-        parts = [layer(torch.arange(a, min(rows, a + _ROWS), device=device)[None])[0] for a in range(0, rows, _ROWS)]
+    not_words = (
+        f"{type(layer).__name__} does not turn any ids (n, L) into vectors (n, L, D); name the layer of the words "
+        "alone: udig_lab.TextModel(model, tokenizer, embedding=layer)"
+    )
+    try:
+        with torch.no_grad():
+            parts = [
+                layer(torch.arange(a, min(rows, a + _ROWS), device=device)[None])[0] for a in range(0, rows, _ROWS)
+            ]
+    except (RuntimeError, IndexError, TypeError) as error:  # positions run out in a block that adds them
+        raise TypeError(not_words) from error
     if not all(isinstance(part, Tensor) and part.ndim == 2 for part in parts):
-        raise TypeError(f"{type(layer).__name__} does not turn ids (n, L) into vectors (n, L, D)")
+        raise TypeError(not_words)
     return widened(torch.cat(parts))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -119,7 +119,7 @@ class Reader:
         output = model(input_ids=ids, **inputs) if self._takes["input_ids"] else model(ids)
         if self.text_model.task == "span":
             return _start_and_end(output, mask, model)
-        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        logits = output if isinstance(output, Tensor) else _part(output, "logits", 0, model)
         if self.at is not None:
             return self._at_positions(logits, owners, first, width)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
@@ -215,9 +215,16 @@ def _in_batches(
     return results
 
 
+def _part(output: Any, name: str, place: int, model: nn.Module) -> Any:
+    """One of a model's outputs by its name; of a tuple, as transformers gives it where it is told to, by its place."""
+    if isinstance(output, tuple) and hasattr(model, "config"):
+        return output[place] if place < len(output) else None
+    return output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+
+
 def _start_and_end(output: Any, mask: Tensor, model: nn.Module) -> Tensor:
     """(n, 2, L) logits, out of reach in the padding."""
-    start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
+    start, end = _part(output, "start_logits", 0, model), _part(output, "end_logits", 1, model)
     if start is None or end is None or start.shape != mask.shape:
         raise TypeError(
             f"{type(model).__name__} gives no start and end logits for every token; load it with "
