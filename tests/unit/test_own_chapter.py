@@ -1,5 +1,8 @@
 """What the chapter "Explain your own model" says of models, inputs and targets, on small random models."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -221,3 +224,77 @@ def test_a_block_of_words_and_positions_is_no_layer_of_words():
     block = ul.TextModel(model.model, model.tokenizer, embedding=model.model.bert.embeddings)
     with pytest.raises(TypeError, match=r"BertEmbeddings does not turn any ids.*name the layer of the words alone"):
         ul.explain(block, TEXTS[0])
+
+
+# Threads
+
+
+class Halved(nn.Module):
+    """Another module on the same weights."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, ids):
+        return self.inner(input_ids=ids).logits / 2
+
+
+def state(module):
+    return [m.training for m in module.modules()], [p.requires_grad for p in module.parameters()]
+
+
+def test_calls_at_once_do_not_disturb_each_other():
+    """Two end while two others still work, on one model and on a module that holds it; their texts are the same."""
+    model = own(BertForSequenceClassification)
+    model.model.train()
+    model.model.bert.pooler.eval()
+    next(model.model.parameters()).requires_grad_(False)
+    halved = ul.TextModel(Halved(model.model), model.tokenizer, embedding=model.embedding)
+    before = state(halved.model)
+    jobs = [(m, method, n) for n in (2, 60) for m in (model, halved) for method in ("ig", "gradient_x_input")]
+    barrier = threading.Barrier(len(jobs))
+
+    def work(job, wait=True):
+        if wait:
+            barrier.wait(60)
+        explained, method, n = job
+        settings = {"n_steps": n, "internal_batch_size": 2} if method == "ig" else {}
+        return ul.explain(explained, TEXTS, method=method, target=1, **settings)
+
+    expected = [work(job, wait=False) for job in jobs]
+    for _ in range(2):
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            found = list(pool.map(work, jobs))
+        for one, other in zip(found, expected, strict=True):
+            for a, b in zip(one, other, strict=True):
+                assert a.scores == pytest.approx(b.scores, abs=1e-9)
+        assert state(halved.model) == before
+    assert not model.embedding._forward_hooks
+
+
+def test_a_reading_of_the_model_between_is_its_own():
+    """What another thread asks the model, while points stand in the place of the very same ids."""
+    model = own(BertForSequenceClassification)
+    ids = torch.tensor([model.tokenizer(TEXTS[0])["input_ids"]] * 2)  # as x and x' are read
+    with torch.no_grad():
+        expected = model.model(input_ids=ids).logits
+    inside, done = threading.Event(), threading.Event()
+
+    def pause(*_):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            done.wait(60)
+
+    handle = model.model.bert.encoder.register_forward_hook(pause)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ul.explain, model, TEXTS[0], n_steps=2, check=False)
+        try:
+            assert inside.wait(60)
+            with torch.no_grad():
+                found = model.model(input_ids=ids).logits
+        finally:
+            done.set()
+        call.result()
+    handle.remove()
+    torch.testing.assert_close(found, expected)

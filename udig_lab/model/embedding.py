@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -96,7 +97,8 @@ def widened(values: Tensor) -> Tensor:
 def points_at(layers: Sequence[nn.Module], ids: Tensor, points: Tensor, *, once: bool = False) -> Iterator[None]:
     """Let embedding layers answer with given points wherever they are asked for given ids.
 
-    Every other answer is theirs: a decoder that reads other ids than its encoder keeps its own words.
+    Every other answer is theirs: a decoder that reads other ids than its encoder keeps its own words, and what another
+    thread asks the same model is none of ours.
 
     Args:
         layers: those that the model may ask.
@@ -107,10 +109,12 @@ def points_at(layers: Sequence[nn.Module], ids: Tensor, points: Tensor, *, once:
     Raises:
         ValueError: nobody was asked, so that the points went nowhere.
     """
-    placed = 0
+    placed, thread = 0, threading.get_ident()
 
     def replace(layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], answer: Any) -> Any:
         nonlocal placed
+        if threading.get_ident() != thread:
+            return answer
         asked = arguments[0] if arguments else next(iter(keywords.values()), None)
         if (once and placed) or not isinstance(asked, Tensor) or not isinstance(answer, Tensor):
             return answer

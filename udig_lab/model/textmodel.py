@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,20 +19,37 @@ from udig_lab.model.ids import encode_ids, unpadded
 from udig_lab.model.inputs import Encoding, encode, is_chat, rendered
 from udig_lab.model.vocabulary import Vocabulary
 
+_found: dict[int, tuple[nn.Module | Tensor, bool]] = {}  # what is in use, by identity, and how it was found
+_users: Counter[int] = Counter()  # how many calls use it
+_lock = threading.Lock()
+
 
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; everything as it was outside, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    needs = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
+    """Evaluation mode and no parameter gradients inside; everything as it was outside, also after an error.
+
+    Of several calls at once, on one model or on models that share some of their modules, the last to end leaves them
+    as the first found them.
+    """
+    parts: list[nn.Module | Tensor] = [*model.modules(), *model.parameters()]
+    with _lock:
+        for part in parts:
+            _found.setdefault(id(part), (part, part.training if isinstance(part, nn.Module) else part.requires_grad))
+            _users[id(part)] += 1
         model.eval().requires_grad_(False)
+    try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, needed in needs:
-            parameter.requires_grad_(needed)
+        with _lock:
+            for part in parts:
+                _users[id(part)] -= 1
+                if not _users[id(part)]:
+                    del _users[id(part)]
+                    _, was = _found.pop(id(part))
+                    if isinstance(part, nn.Module):
+                        part.training = was
+                    else:
+                        part.requires_grad_(was)
 
 
 @dataclass
