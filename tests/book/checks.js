@@ -85,6 +85,36 @@ window.check = (() => {
         .map((f) => f.querySelector("img")?.alt.slice(0, 80) ?? "a figure without a picture");
     },
 
+    // Marks three texts of each kind: same colours all the way up, same size and weight. Contrast is the same in all of a
+    // kind, so axe need look at these only: at more than one and far apart, for it can not judge what is scrolled out of
+    // its box, and none of a single sign. What is placed over other things is a kind of its own.
+    markKinds: () => {
+      const ways = new Map([[null, ""]]);
+      const way = (element) => {
+        if (!ways.has(element)) {
+          const s = getComputedStyle(element);
+          const placed = /absolute|fixed|sticky/.test(s.position) ? ways.size : "";
+          const look = [s.color, s.backgroundColor, s.backgroundImage, s.opacity, s.filter, placed].join("|");
+          const above = way(element.parentElement);
+          ways.set(element, above.endsWith("\n" + look) ? above : `${above}\n${look}`);
+        }
+        return ways.get(element);
+      };
+      const kinds = new Map();
+      for (const element of document.querySelectorAll("body *")) {
+        const own = [...element.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE).map((n) => n.data);
+        const field = element.matches("input, select, textarea");
+        if (!shown(element) || !(field || /[\p{L}\p{N}].*[\p{L}\p{N}]/su.test(own.join(" ")))) continue;
+        const s = getComputedStyle(element);
+        const kind = [way(element), s.fontSize, s.fontWeight, s.textShadow, element.matches("a"), field].join("|");
+        if (!kinds.has(kind)) kinds.set(kind, []);
+        kinds.get(kind).push(element);
+      }
+      for (const same of kinds.values()) {
+        for (const at of [0, same.length >> 1, same.length - 1]) same[at].setAttribute("data-kind", "");
+      }
+    },
+
     // Hundreds of code tokens of one kind have one colour, glyphs hold no text, and what a formula holds for screen
     // readers nobody sees: axe need look at one of each kind only, which makes it more than five times faster.
     thinOut: () => {
