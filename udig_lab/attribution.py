@@ -45,12 +45,12 @@ class Attribution:
         at: the position whose class is explained, for models with one at every token; otherwise None.
         f_input: F at the input.
         f_baseline: F at the baseline.
-        total: what should equal F(x) - F(x'): the sum of the scores, or for "idg" of the integrated gradients
-            beneath; NaN for "random".
         method, baseline, protocol: how the scores were made.
         settings: the method's settings.
         anchors: for methods through words, L lists of the words a token's path visits, input first (None for special
             tokens); otherwise None.
+        integrated: what the line integral beneath sums to, where that is not the sum of the scores: for "idg"; NaN
+            for "random".
         groups: for "idg", every group with its value; otherwise None.
         evaluations: gradients that were computed for this text.
         forwards: forward passes of F without gradient, for methods that need some.
@@ -69,7 +69,6 @@ class Attribution:
     probability: float | None
     f_input: float
     f_baseline: float
-    total: float
     method: str
     baseline: str
     protocol: str = "corrected"
@@ -78,6 +77,7 @@ class Attribution:
     at: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
+    integrated: float | None = None
     groups: tuple[Group, ...] | None = None
     evaluations: int = 0
     forwards: int = 0
@@ -100,6 +100,11 @@ class Attribution:
             self.sequence_ids or tuple(None if f else s for f, s in zip(self.special, parts, strict=True)),
             None if types is None else torch.tensor(types),
         )
+
+    @property
+    def total(self) -> float:
+        """What should equal F(x) - F(x'): the sum of the scores, or ``integrated`` where that is something else."""
+        return sum(self.scores) if self.integrated is None else self.integrated
 
     @property
     def delta(self) -> float:
@@ -186,6 +191,8 @@ class Attribution:
         """
         try:
             fields = json.loads(text)
+            if "total" in fields:  # as it was called once
+                fields["integrated"] = fields.pop("total")
             for name in ("tokens", "pieces", "input_ids", "word_ids", "scores", "special"):
                 fields[name] = tuple(fields[name])
             if isinstance(fields["target"], list):

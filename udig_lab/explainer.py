@@ -167,7 +167,7 @@ def _contrasted(
             probability=None,
             f_input=a.f_input - b.f_input,
             f_baseline=a.f_baseline - b.f_baseline,
-            total=a.total - b.total,
+            integrated=None,
             anchors=None if a.anchors is None else a.anchors[: len(prompt)],
             evaluations=a.evaluations + b.evaluations,
             forwards=a.forwards + b.forwards,
@@ -190,7 +190,6 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
     for i, encoding in enumerate(problem.encodings):
         for c in classes:
             scores = tuple(of(solution.scores, i, c).double().tolist())
-            total = of(solution.totals, i)
             made.append(
                 Attribution(
                     **text_fields(encoding),
@@ -201,7 +200,7 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
                     probability=of(target.probabilities, i, c),
                     f_input=float(of(problem.at_input, i, c)),
                     f_baseline=float(of(at_baseline, i, c)),
-                    total=sum(scores) if total is None else total,
+                    integrated=of(solution.totals, i),
                     baseline=solution.baseline or problem.baseline.name,
                     at=int(at[i, 0]) if at is not None and problem.model.task in AT_A_POSITION else None,
                     anchors=of(solution.anchors, i),

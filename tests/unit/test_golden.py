@@ -132,7 +132,6 @@ def judged(case):
         probability=0.0,
         f_input=0.0,
         f_baseline=0.0,
-        total=0.0,
         method="golden",
         baseline="",
     )

@@ -57,7 +57,7 @@ def test_json_round_trip(lab):
 
 
 def test_delta_percent_without_change():
-    empty = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, 0.5, "ig", "pad")
+    empty = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, "ig", "pad")
     assert empty.delta == 0.5
     assert empty.delta_percent == float("inf")
 

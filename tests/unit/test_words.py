@@ -25,7 +25,6 @@ def attribution(encoding):
         probability=1.0,
         f_input=float(n),
         f_baseline=0.0,
-        total=0.0,
         method="ig",
         baseline="mask",
     )

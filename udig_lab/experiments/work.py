@@ -236,7 +236,6 @@ def attributions(cell: Cell, part: pd.DataFrame, rows: pd.DataFrame) -> list[Att
             probability=row.probability,
             f_input=row.f_input,
             f_baseline=row.f_baseline,
-            total=row.f_input - row.f_baseline + row.delta,
             method=cell.method,
             baseline=cell.baseline,
             protocol=cell.protocol,
