@@ -79,19 +79,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _explain(options: argparse.Namespace) -> int:
     target = int(options.target) if options.target and options.target.isdigit() else options.target
-    found = explain(load(options.model), options.text, method=options.method, baseline=options.baseline, target=target)
+    result = explain(
+        load(options.model), options.text, method=options.method, baseline=options.baseline, target=target
+    )
     if options.json:
-        print(found.to_json())
+        print(result.to_json())
         return 0
     console = Console()
-    line, table = to_terminal(found.words())
+    line, table = to_terminal(result.words())
     console.print(line)
     console.print(table)
-    likely = "" if found.probability is None else f" with probability {found.probability:.3f}"
+    likely = "" if result.probability is None else f" with probability {result.probability:.3f}"
     console.print(
-        f"{found.method}, baseline {found.baseline}: {found.target_name}{likely}; "
-        f"sum {found.total:+.3f}, F(x) - F(x') = {found.f_input - found.f_baseline:+.3f} "
-        f"(Δ% = {found.delta_percent:.1f}), {found.evaluations} gradients",
+        f"{result.method}, baseline {result.baseline}: {result.target_name}{likely}; "
+        f"sum {result.total:+.3f}, F(x) - F(x') = {result.f_input - result.f_baseline:+.3f} "
+        f"(Δ% = {result.delta_percent:.1f}), {result.evaluations} gradients",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -69,7 +69,7 @@ def integrate(
         MemoryError: one point alone does not fit into memory.
     """
     budget = budget or Budget()
-    found: list[Tensor | None] = [None] * len(lengths)
+    results: list[Tensor | None] = [None] * len(lengths)
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
     for pack in _packs(build, lengths, budget, mixed):
         points, mask, owners = _stacked(pack)
@@ -89,14 +89,14 @@ def integrate(
                     f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
                     "check the model's weights, or use a wider number type"
                 )
-            known = found[piece.owner]
+            known = results[piece.owner]
             if known is None:
-                found[piece.owner] = part
+                results[piece.owner] = part
             else:
-                found[piece.owner] = torch.cat([known, part], dim=-2) if collect == "points" else known + part
+                results[piece.owner] = torch.cat([known, part], dim=-2) if collect == "points" else known + part
             bar.update(int(piece.first == 0))
     bar.close()
-    return [f for f in found if f is not None]
+    return [f for f in results if f is not None]
 
 
 def _gradients(values: Tensor, points: Tensor) -> Tensor:

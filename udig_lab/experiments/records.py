@@ -36,14 +36,14 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
     parts = []
     for file, card in _cards(dataset, profile, folder):
         cell = Cell(**card["cell"])
-        found = read_rows(file.with_suffix(".parquet"))
-        if found is None or card.get("key", found[1].get("key")) != found[1].get("key"):
+        rows = read_rows(file.with_suffix(".parquet"))
+        if rows is None or card.get("key", rows[1].get("key")) != rows[1].get("key"):
             raise ValueError(
                 f"{file.with_suffix('.parquet')} is missing, damaged or of another run than its card; "
                 f"mend it with: udig-lab run --dataset {dataset} --profile {profile} --methods {cell.method} …"
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
-        parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
+        parts.append(rows[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -63,8 +63,8 @@ def benchmarks(name: str) -> dict[str, Any]:
     """
     for folder in (_PACKAGE.parent / "benchmarks", _PACKAGE / "results" / "benchmarks"):  # of a clone, of a wheel
         if (file := folder / f"{name}.json").is_file():
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
-            return found
+            timings: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+            return timings
     raise FileNotFoundError(f"no benchmarks {name!r} are recorded; make them, peers and scale, with: make bench")
 
 
@@ -83,7 +83,7 @@ def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, 
     files = sorted(_place(dataset, profile, folder).glob("*.json"))
     if not files:
         raise FileNotFoundError(f"no recorded run of {dataset} ({profile}); make one with: {command}")
-    found = []
+    files_and_cards = []
     for file in files:
         card = read_card(file)
         if card is None:
@@ -93,8 +93,8 @@ def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, 
                 f"{file} was written by another version (format {card.get('format', 1)}, not {FORMAT}); "
                 f"remove it with its Parquet file and record it again with: {command}"
             )
-        found.append((file, card))
-    return found
+        files_and_cards.append((file, card))
+    return files_and_cards
 
 
 def _place(dataset: str, profile: str, folder: Path | None) -> Path:

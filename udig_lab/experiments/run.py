@@ -90,11 +90,11 @@ def result_file(cell: Cell, folder: Path) -> Path:
 def recorded_whole(cell: Cell, folder: Path) -> bool:
     """Whether at least the cell's examples are recorded, from the same weights and data."""
     file = result_file(cell, folder)
-    card, found = read_card(file.with_suffix(".json")), read_rows(file)
-    if card is None or found is None or card.get("format") != FORMAT or card["n"] < len(ordered_examples(cell)):
+    card, rows = read_card(file.with_suffix(".json")), read_rows(file)
+    if card is None or rows is None or card.get("format") != FORMAT or card["n"] < len(ordered_examples(cell)):
         return False
     key = key_of(cell, ordered_examples(replace(cell, limit=card["n"])), judged=True)
-    return bool(card.get("key", key) == found[1].get("key") == key)
+    return bool(card.get("key", key) == rows[1].get("key") == key)
 
 
 @contextmanager

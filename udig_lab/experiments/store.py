@@ -84,9 +84,9 @@ def once(file: Path, key: str, make: Callable[[], Rows]) -> Rows:
     Two clients may ask for the same file: one makes it, the other waits and reads. Raises as ``alone``.
     """
     with alone(file):
-        found = read_rows(file)
-        if found is not None and found[1].get("key") == key:
-            return found
+        there = read_rows(file)
+        if there is not None and there[1].get("key") == key:
+            return there
         rows, about = make()
         note = about | {"key": key}
         write_rows(file, rows, note)

@@ -74,8 +74,8 @@ def shard_rows(cell: Cell, number: int, folder: Path) -> tuple[Rows, Rows]:
 def is_whole(cell: Cell, number: int, folder: Path) -> bool:
     """Whether a shard is there, whole, and made from these weights and examples."""
     for judged in (True, False):
-        found = read_rows(shard_file(cell, number, folder, judged=judged))
-        if found is None or found[1].get("key") != key_of(cell, _part(cell, number), judged=judged):
+        rows = read_rows(shard_file(cell, number, folder, judged=judged))
+        if rows is None or rows[1].get("key") != key_of(cell, _part(cell, number), judged=judged):
             return False
     return True
 
@@ -155,7 +155,7 @@ def _timed(make: Any) -> Rows:
 def _explained(cell: Cell, part: pd.DataFrame) -> pd.DataFrame:
     model = model_of(cell)
     searches = cell.method == ORACLE  # it needs texts and targets only, as the control does
-    found: list[Attribution] = explain(
+    explained: list[Attribution] = explain(
         model,
         texts(part),
         method="random" if searches else cell.method,
@@ -167,45 +167,45 @@ def _explained(cell: Cell, part: pd.DataFrame) -> pd.DataFrame:
         progress=False,
         **({} if searches else cell.settings),
     )
-    columns: dict[str, Any] = {"id": part["id"].to_numpy(), "tokens": [len(a) for a in found]}
+    columns: dict[str, Any] = {"id": part["id"].to_numpy(), "tokens": [len(a) for a in explained]}
     if model.task == "span":
-        columns["target_start"], columns["target_end"] = zip(*(a.target for a in found), strict=True)
+        columns["target_start"], columns["target_end"] = zip(*(a.target for a in explained), strict=True)
         golds = [{bare_answer(answer) for answer in answers} for answers in part["answers"]]
-        columns["correct"] = [bare_answer(a.target_name) in gold for a, gold in zip(found, golds, strict=True)]
+        columns["correct"] = [bare_answer(a.target_name) in gold for a, gold in zip(explained, golds, strict=True)]
     else:
-        columns["target"] = [a.target for a in found]
+        columns["target"] = [a.target for a in explained]
         columns["correct"] = np.array(columns["target"]) == part["label"].to_numpy()
     # Which settings are quick and which words count is asked of scores long after: they are kept, half as precise.
-    columns["scores"] = [np.array(a.scores, dtype=np.float16) for a in found]
+    columns["scores"] = [np.array(a.scores, dtype=np.float16) for a in explained]
     for name in ("probability", "f_input", "f_baseline", "delta", "delta_percent", "seconds"):
-        columns[name] = np.array([getattr(a, name) for a in found], dtype=np.float32)
+        columns[name] = np.array([getattr(a, name) for a in explained], dtype=np.float32)
     for name in ("evaluations", "forwards"):
-        columns[name] = np.array([getattr(a, name) for a in found], dtype=np.int32)
+        columns[name] = np.array([getattr(a, name) for a in explained], dtype=np.int32)
     return pd.DataFrame(columns)
 
 
 def _judged(cell: Cell, part: pd.DataFrame, explained: pd.DataFrame, number: int) -> pd.DataFrame:
     model = model_of(cell)
-    found = attributions(cell, part, explained)
+    explanations = attributions(cell, part, explained)
     if cell.method == ORACLE:
-        return _bounds(cell, model, found)
-    rows = metrics.measure(model, found, protocol=cell.protocol)
+        return _bounds(cell, model, explanations)
+    rows = metrics.measure(model, explanations, protocol=cell.protocol)
     rows["wae"] = np.float32(np.nan)
     paths = cell.method in TOKENWISE and cell.all_settings["rule"] != "adaptive"
     if paths and cell.protocol == "corrected" and number < _WAE_SHARDS:
-        rows["wae"] = word_approximation_error(model, found, known=_errors(weights_sha256(cell))).numpy()
+        rows["wae"] = word_approximation_error(model, explanations, known=_errors(weights_sha256(cell))).numpy()
     return rows
 
 
-def _bounds(cell: Cell, model: TextModel, found: list[Attribution]) -> pd.DataFrame:
+def _bounds(cell: Cell, model: TextModel, explanations: list[Attribution]) -> pd.DataFrame:
     tops = (0.2, 0.5) if model.task == "span" else (0.05, 0.1, 0.2)
     rows: dict[str, Any] = {}
     for metric in ("comprehensiveness", "sufficiency"):
-        values = oracle(model, found, metric=metric, tops=tops, protocol=cell.protocol, **cell.all_settings)
+        values = oracle(model, explanations, metric=metric, tops=tops, protocol=cell.protocol, **cell.all_settings)
         rows |= {f"{metric}_{round(100 * top):02d}": row.numpy() for top, row in zip(tops, values, strict=True)}
     if model.task != "span":
-        found_log = oracle(model, found, metric="log_odds", protocol=cell.protocol, **cell.all_settings)
-        rows["log_odds_mask_20"] = found_log[0].numpy()
+        log_odds = oracle(model, explanations, metric="log_odds", protocol=cell.protocol, **cell.all_settings)
+        rows["log_odds_mask_20"] = log_odds[0].numpy()
     return pd.DataFrame(rows)
 
 

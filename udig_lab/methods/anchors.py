@@ -62,11 +62,11 @@ def udig_anchors(
     near = vocabulary.nearest_on_segments(baseline, table[token_ids], positions, n_neighbors, allowed)  # (T, m, k)
     barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
     ends = baseline.expand(len(token_ids), -1)  # (T, D)
-    found = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
+    anchors = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
         block = slice(a, a + _BLOCK)
-        found[block] = _choose(table, token_ids[block], ends[block], near[block], barred[block], strategy)
-    return found
+        anchors[block] = _choose(table, token_ids[block], ends[block], near[block], barred[block], strategy)
+    return anchors
 
 
 def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: Tensor, strategy: str) -> Tensor:

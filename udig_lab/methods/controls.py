@@ -44,10 +44,10 @@ def deep_lift(problem: Problem) -> Solution:
         points, mask = pad_embeddings([explicand])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # announces its hooks
-            found = captum.DeepLift(F()).attribute(
+            differences = captum.DeepLift(F()).attribute(
                 points, baselines=baseline[None], additional_forward_args=(mask, torch.tensor([i], device=mask.device))
             )
-        scores.append(found[0].sum(-1).detach().double())
+        scores.append(differences[0].sum(-1).detach().double())
     return Solution(scores, [1] * len(problem))
 
 

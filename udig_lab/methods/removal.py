@@ -84,14 +84,14 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
 
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
-            found = captum.ShapleyValueSampling(value).attribute(
+            values = captum.ShapleyValueSampling(value).attribute(
                 explicand[None],
                 baselines=baseline[None],
                 feature_mask=features,
                 n_samples=n_samples,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        scores.append(found[0, :, 0].double() * explained)  # a feature's value is repeated over its dimensions
+        scores.append(values[0, :, 0].double() * explained)  # a feature's value is repeated over its dimensions
         forwards.append(n_samples * (int(explained.sum()) + 1) + 1)
     return Solution(scores, [0] * len(problem), forwards)
 

@@ -19,7 +19,7 @@ from udig_lab.model.ids import encode_ids, unpadded
 from udig_lab.model.inputs import Encoding, encode, is_chat, rendered
 from udig_lab.model.vocabulary import Vocabulary
 
-_found: dict[int, tuple[nn.Module | Tensor, bool]] = {}  # what is in use, by identity, and how it was found
+_states: dict[int, tuple[nn.Module | Tensor, bool]] = {}  # what is in use, by identity, and how it was found
 _users: Counter[int] = Counter()  # how many calls use it
 _lock = threading.Lock()
 
@@ -34,7 +34,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     parts: list[nn.Module | Tensor] = [*model.modules(), *model.parameters()]
     with _lock:
         for part in parts:
-            _found.setdefault(id(part), (part, part.training if isinstance(part, nn.Module) else part.requires_grad))
+            _states.setdefault(id(part), (part, part.training if isinstance(part, nn.Module) else part.requires_grad))
             _users[id(part)] += 1
         model.eval().requires_grad_(False)
     try:
@@ -45,7 +45,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
                 _users[id(part)] -= 1
                 if not _users[id(part)]:
                     del _users[id(part)]
-                    _, was = _found.pop(id(part))
+                    _, was = _states.pop(id(part))
                     if isinstance(part, nn.Module):
                         part.training = was
                     else:
