@@ -239,7 +239,7 @@ TEXTS = ("*.md", "book/*.md", "notebooks/**/*.ipynb", "udig_lab/**/*.py", "scrip
 TEXTS += ("book/_static/*.js", "book/_static/explorers/*.js", "book/_static/live/*.js")
 PACKAGED = ("udig_lab/**/*.py", "scripts/**/*.py")
 ONE_WORD = [
-    (r"(?<!\\)\bDelta ?%|\bdelta %|Δ %", TEXTS, "Δ%"),
+    (r"(?<!\\)\bDelta ?%|\bdelta %|\bdelta \{[^{}]*\} ?%|Δ %", TEXTS, "Δ%"),
     (r"\b_?(?:goals?|aims?|Goals?)\b", ("udig_lab/**/*.py",), "target"),
     (r"\brules: ?Protocol\b|\brules=", PACKAGED, "protocol"),
     (r"\bprotocol\(", PACKAGED, "as_protocol()"),
