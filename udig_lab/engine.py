@@ -72,17 +72,18 @@ def integrate(
     results: list[Tensor | None] = [None] * len(lengths)
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
     for pack in _packs(build, lengths, budget, mixed):
-        points, mask, owners = _stacked(pack)
+        points, weights, mask, owners = _stacked(pack)
 
-        def gradient(rows: slice, p: Tensor = points, m: Tensor = mask, o: Tensor = owners) -> Tensor:
+        def work(rows: slice, p: Tensor = points, w: Tensor = weights, m: Tensor = mask, o: Tensor = owners) -> Tensor:
             leaf = p[rows].requires_grad_(True)
-            return _gradients(scalar(leaf, m[rows], o[rows]), leaf)
+            return _weighted(scalar(leaf, m[rows], o[rows]), leaf, w[rows], collect == "dimensions")
 
-        rows = budget.run(gradient, len(points))  # (n, L, D), or (n, C, L, D)
+        rows = budget.run(work, len(points))  # (n, L) or (n, C, L); for "dimensions" (n, L, D) or (n, C, L, D)
         start = 0
         for piece in pack:
             k, length = piece.points.shape[:2]
-            part = _collected(rows[start : start + k, ..., :length, :], piece, collect)
+            own = rows[start : start + k]
+            part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :length], collect)
             start += k
             if not bool(part.isfinite().all()):
                 raise ValueError(
@@ -99,18 +100,26 @@ def integrate(
     return [f for f in results if f is not None]
 
 
-def _gradients(values: Tensor, points: Tensor) -> Tensor:
-    """Gradients (n, L, D) of values (n,) at points (n, L, D); (n, C, L, D) of values (n, C).
+def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool) -> Tensor:
+    """Gradients of values (n,) at points (n, L, D) times weights (n, L, D), summed over dimensions or not.
+
+    Of values (n, C), every column is summed before the next is taken: all gradients at once would be C times a batch.
+
+    Returns:
+        (n, L) or (n, L, D); of (n, C) values, C is the second axis.
 
     Raises:
         ValueError: no gradient comes back to the points.
     """
     columns = values.sum(0).reshape(-1).unbind() if values.requires_grad else ()
-    last = len(columns) - 1  # one pass forward, and one backward for each
-    parts = [
-        torch.autograd.grad(v, points, retain_graph=c < last, allow_unused=True)[0] for c, v in enumerate(columns)
-    ]
-    if not parts or any(part is None for part in parts):
+    parts = []
+    for number, column in enumerate(columns, 1):  # one pass forward, and one backward for each
+        more = number < len(columns)
+        gradient: Tensor | None = torch.autograd.grad(column, points, retain_graph=more, allow_unused=True)[0]
+        if gradient is None:
+            break
+        parts.append(gradient * weights if dimensions else torch.linalg.vecdot(gradient, weights))
+    if not parts or len(parts) < len(columns):
         raise ValueError(
             "no gradient comes back from this model (it is quantised, or cuts its output off); use a method that only "
             'reads it forward, such as method="sig"'
@@ -118,33 +127,33 @@ def _gradients(values: Tensor, points: Tensor) -> Tensor:
     return parts[0] if values.ndim == 1 else torch.stack(parts, dim=1)
 
 
-def _collected(gradient: Tensor, piece: _Piece, collect: str) -> Tensor:
-    """Gradients of a piece, (k, L, D) or (k, C, L, D), times its weights, summed."""
-    if gradient.ndim == 4:
-        gradient = gradient.transpose(0, 1)  # (C, k, L, D)
-    if collect == "dimensions":
-        return torch.einsum("...kld,kld->...ld", gradient, piece.weights).double()
-    part: Tensor = torch.linalg.vecdot(gradient, piece.weights)  # (k, L), or (C, k, L)
-    return part.double().sum(-2) if collect == "tokens" else part
+def _collected(part: Tensor, collect: str) -> Tensor:
+    """Weighted gradients of a piece, (k, …) as ``_weighted`` returns them: summed over points, or with C in front."""
+    if collect == "points":
+        return part if part.ndim == 2 else part.transpose(0, 1)  # (k, L), or (C, k, L)
+    return part.double().sum(0)
 
 
-def _stacked(pack: Sequence[_Piece]) -> tuple[Tensor, Tensor, Tensor]:
-    """Points of all pieces in one tensor (n, L, D), zeros behind the end, with mask (n, L) and owners (n,)."""
+def _stacked(pack: Sequence[_Piece]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Points and weights of all pieces (n, L, D), zeros behind the end, with mask (n, L) and owners (n,)."""
     counts = torch.tensor([len(piece.points) for piece in pack])
-    width = max(piece.points.shape[1] for piece in pack)
-    first = pack[0].points
-    if len(pack) == 1:
-        points = first
-    else:
-        points = first.new_zeros(int(counts.sum()), width, first.shape[2])
-        start = 0
-        for piece in pack:
-            k, length = piece.points.shape[:2]
-            points[start : start + k, :length] = piece.points
-            start += k
+    points, weights = (_joined(parts) for parts in zip(*((p.points, p.weights) for p in pack), strict=True))
     lengths = torch.tensor([piece.points.shape[1] for piece in pack]).repeat_interleave(counts)
     owners = torch.tensor([piece.owner for piece in pack]).repeat_interleave(counts)
-    return points, mask_of(lengths).to(first.device), owners.to(first.device)
+    return points, weights, mask_of(lengths).to(points.device), owners.to(points.device)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors (k_i, L_i, D) one below the other (n, L, D), zeros behind the end."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.shape[1] for part in parts)
+    joined = parts[0].new_zeros(sum(map(len, parts)), width, parts[0].shape[2])
+    start = 0
+    for part in parts:
+        joined[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return joined
 
 
 def _packs(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import word_tokenizer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -20,6 +21,7 @@ from transformers import (
 
 import udig_lab as ul
 from udig_lab.faithfulness.wae import word_approximation_error
+from udig_lab.model.embedding import points_at
 
 WORDS = "who ate the cake ? a small dog it was dull good bad movie"
 TEXTS = ["a dull movie", "the dog ate the cake"]
@@ -226,6 +228,38 @@ def test_a_block_of_words_and_positions_is_no_layer_of_words():
         ul.explain(block, TEXTS[0])
 
 
+# Many classes
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the size of the largest tensor that is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        parts = made if isinstance(made, (tuple, list)) else (made,)
+        self.size = max([self.size, *(part.numel() for part in parts if isinstance(part, torch.Tensor))])
+        return made
+
+
+@pytest.mark.parametrize("method", ["ig", "gradient_x_input", "udig"])
+def test_memory_does_not_grow_with_the_classes(method):
+    sizes = {}
+    for classes in (2, 12):  # fewer than dimensions: what is summed is no larger than the points
+        model = own(BertForSequenceClassification, num_labels=classes)
+        settings = {"n_steps": 6, "n_neighbors": 8} if method == "udig" else {"n_steps": 24} if method == "ig" else {}
+        with Largest() as largest:
+            every = ul.explain(model, TEXTS[1], method=method, target="all", baseline="pad", **settings)
+        assert len(every) == classes
+        sizes[classes] = largest.size
+        alone = ul.explain(model, TEXTS[1], method=method, target=1, baseline="pad", **settings)
+        assert every[1].scores == pytest.approx(alone.scores, abs=1e-9)
+    assert sizes[12] == sizes[2]
+
+
 # Threads
 
 
@@ -298,3 +332,15 @@ def test_a_reading_of_the_model_between_is_its_own():
         call.result()
     handle.remove()
     torch.testing.assert_close(found, expected)
+
+
+def test_a_hook_that_is_being_taken_off_says_nothing_to_another_thread():
+    """PyTorch forgets that the hook wants keywords before another thread, which has it in hand already, calls it."""
+    layer = nn.Embedding(9, 4)
+    ids = torch.arange(6).reshape(2, 3)
+    with points_at([layer], ids, torch.zeros(2, 3, 4)):
+        assert float(layer(ids).abs().max()) == 0.0
+        layer._forward_hooks_with_kwargs.clear()
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(layer, ids).result()
+    assert torch.equal(found, layer.weight[ids])

@@ -111,11 +111,12 @@ def points_at(layers: Sequence[nn.Module], ids: Tensor, points: Tensor, *, once:
     """
     placed, thread = 0, threading.get_ident()
 
-    def replace(layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], answer: Any) -> Any:
+    def replace(layer: nn.Module, arguments: tuple[Any, ...], *others: Any) -> Any:
         nonlocal placed
+        *named, answer = others  # torch leaves the keywords out where another thread comes while the hook is taken off
         if threading.get_ident() != thread:
             return answer
-        asked = arguments[0] if arguments else next(iter(keywords.values()), None)
+        asked = arguments[0] if arguments else next(iter(named[0].values()), None)
         if (once and placed) or not isinstance(asked, Tensor) or not isinstance(answer, Tensor):
             return answer
         changed = _placed(asked, answer, ids, points)
