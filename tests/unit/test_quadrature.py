@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -21,6 +22,14 @@ def test_segment_rules_integrate_polynomials_of_their_degree(rule, n):
     for power in range(min(degree, 12) + 1):
         assert float((weights * nodes**power).sum()) == pytest.approx(1 / (power + 1), abs=1e-12)
     assert float((weights * nodes ** (degree + 1)).sum()) != pytest.approx(1 / (degree + 2), abs=1e-18) or n > 8
+
+
+@pytest.mark.parametrize("n", [101, 400])
+def test_many_gauss_legendre_nodes_are_numpys(n):
+    nodes, weights = segment_rule("gauss_legendre", n)
+    expected, shares = np.polynomial.legendre.leggauss(n)
+    np.testing.assert_allclose(2 * nodes - 1, expected, atol=1e-15)
+    np.testing.assert_allclose(2 * weights, shares, rtol=1e-8)  # numpy is less exact near both ends
 
 
 @pytest.mark.parametrize(("rule", "order"), [("left", 1), ("right", 1), ("midpoint", 2), ("trapezoid", 2)])
