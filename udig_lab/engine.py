@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from udig_lab.integrals import Integral
 from udig_lab.model.batching import Budget, mask_of
-from udig_lab.paths import Integral
 
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,);
 # or C of them (n, C), each of which is integrated along the same path
@@ -69,7 +69,7 @@ def integrate(
         MemoryError: one point alone does not fit into memory.
     """
     budget = budget or Budget()
-    results: list[Tensor | None] = [None] * len(lengths)
+    results: list[list[Tensor]] = [[] for _ in lengths]
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
     for pack in _packs(build, lengths, budget, mixed):
         points, weights, mask, owners = _stacked(pack)
@@ -90,14 +90,14 @@ def integrate(
                     f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
                     "check the model's weights, or use a wider number type"
                 )
-            known = results[piece.owner]
-            if known is None:
-                results[piece.owner] = part
+            parts = results[piece.owner]
+            if collect == "points" or not parts:
+                parts.append(part)
             else:
-                results[piece.owner] = torch.cat([known, part], dim=-2) if collect == "points" else known + part
+                parts[0] = parts[0] + part
             bar.update(int(piece.first == 0))
     bar.close()
-    return [f for f in results if f is not None]
+    return [torch.cat(parts, dim=-2) if collect == "points" else parts[0] for parts in results if parts]
 
 
 def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool) -> Tensor:

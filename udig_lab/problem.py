@@ -22,7 +22,7 @@ from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
 from udig_lab.model.target import Target, continuations, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
-from udig_lab.paths import Integral
+from udig_lab.integrals import Integral
 
 _LONG = 16  # texts from which on a terminal is shown a bar
 

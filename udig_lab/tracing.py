@@ -19,7 +19,7 @@ from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.target import ALL
 from udig_lab.model.textmodel import as_text_model
 from udig_lab.model.vocabulary import Vocabulary
-from udig_lab.paths import Integral
+from udig_lab.integrals import Integral
 from udig_lab.problem import posed
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import udig_lab as ul
-from udig_lab.methods.counterfactual import gradpath
+from udig_lab.methods.counterfactual import _Descent, gradpath
 from udig_lab.methods.trees import spans
 
 WEIRD = "unputdownable nonsense , really"
@@ -129,6 +129,27 @@ def test_ig2_walks_to_the_references_representation(lab):
     torch.testing.assert_close(trace.integral.weights.sum(0), trace.explicand - trace.baseline, atol=1e-5, rtol=0)
     assert trace.attribution.evaluations == 80  # 40 to find the path, 40 along it
     assert ul.explain(lab, SENTENCE, **keywords).scores == pytest.approx(trace.attribution.scores, abs=1e-5)
+
+
+def test_a_descent_goes_on_block_by_block():
+    walks = []
+
+    def begin():
+        walks.append(0)
+        return iter(torch.arange(6.0)[:, None, None, None].expand(6, 2, 3, 1) ** 2)  # T = 5, R = 2
+
+    path = _Descent(begin, 5, 2)
+    points, weights = path.points[:, 0, 0], path.weights[:, 0, 0]
+    assert points.tolist() == [0, 0, 1, 1, 4, 4, 9, 9, 16, 16]
+    assert weights.tolist() == [-0.5, -0.5, -1.5, -1.5, -2.5, -2.5, -3.5, -3.5, -4.5, -4.5]
+    assert path.baselines.shape == (2, 3, 1)
+    assert float(path.baselines[0, 0]) == 25
+    for size in (1, 3, 4):
+        walks.clear()
+        blocks = [path.block(k, min(k + size, 10)) for k in range(0, 10, size)]
+        assert torch.equal(torch.cat([p for p, _ in blocks])[:, 0, 0], points)
+        assert torch.equal(torch.cat([w for _, w in blocks])[:, 0, 0], weights)
+        assert len(walks) == 1
 
 
 def test_ig2_completeness_is_first_order_in_the_step(lab64):
@@ -317,6 +338,13 @@ def test_noise_is_added_to_words_only(lab):
     integral = ul.trace(lab, "quite dull", method="gradient_shap", stdev=0.1, n_samples=4).integral
     assert float(integral.weights[:, [0, -1]].abs().max()) == 0
     assert not torch.equal(integral.weights[0], integral.weights[1])
+
+
+def test_random_points_are_the_same_in_blocks_of_any_size(lab):
+    keywords = {"method": "gradient_shap", "stdev": 0.1, "n_samples": 11}
+    expected = scores(lab, "quite dull", **keywords)
+    for size in (1, 4):
+        torch.testing.assert_close(scores(lab, "quite dull", internal_batch_size=size, **keywords), expected)
 
 
 def test_captum_that_is_not_installed(lab, monkeypatch):

@@ -1,14 +1,20 @@
 """Every path is monotone, starts at the baseline and ends at the explicand; the search finds what a loop finds."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from udig_lab.integrals import OneAtATime, Polyline
+from udig_lab.methods import bending
 from udig_lab.methods.anchors import BASELINE_ANCHOR, STRATEGIES, UdigSearch, udig_anchors
+from udig_lab.methods.bending import BentPath
+from udig_lab.methods.walk import DigSearch
 from udig_lab.model.vocabulary import Vocabulary
-from udig_lab.paths import monotone, polyline, straight, upscale
-from udig_lab.quadrature import SEGMENT_RULES
+from udig_lab.paths import LineIntegral, monotone, polyline, scattered, segments, straight, upscale
+from udig_lab.quadrature import POLYLINE_RULES, SEGMENT_RULES
 
 
 def table(seed, rows=60, width=5):
@@ -126,6 +132,96 @@ def test_words_are_searched_for_once_and_in_any_order(monkeypatch):
 def test_polyline_is_a_line_integral():
     integral = polyline(torch.arange(6.0).reshape(3, 1, 2), rule="left")
     assert integral.points.shape == (2, 1, 2)
+
+
+def assert_blocks(lazy, points, weights, seed):
+    """Blocks of any size, asked for in order, then in any order, are parts of the whole."""
+    assert len(lazy) == len(points)
+    torch.testing.assert_close(lazy.points, points, atol=0, rtol=0)
+    torch.testing.assert_close(lazy.weights, weights, atol=0, rtol=0)
+    generator = torch.Generator().manual_seed(seed)
+    cuts = torch.rand(len(lazy) + 1, generator=generator).lt(0.4).nonzero()[:, 0].tolist()
+    cuts = sorted({0, *cuts, len(lazy)})
+    blocks = list(pairwise(cuts))
+    for first, last in [*blocks, *(blocks[j] for j in torch.randperm(len(blocks), generator=generator))]:
+        found = lazy.block(first, last)
+        torch.testing.assert_close(found, (points[first:last], weights[first:last]), atol=0, rtol=0)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from([UdigSearch, DigSearch]),
+    n_steps=st.integers(1, 25),
+    factor=st.integers(0, 4),
+    rule=st.sampled_from(POLYLINE_RULES),
+    window=st.sampled_from([1, 20, 45, 2**18]),
+)
+def test_paths_through_words_are_made_block_by_block(seed, kind, n_steps, factor, rule, window):
+    vocabulary = table(seed)
+    search = kind(vocabulary, vocabulary.table[0], 0, n_steps, 8, "greedy", "all")
+    ids = torch.tensor([7, 59])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bending, "_WINDOW", window)
+        path = BentPath(search, ids, factor)
+    assert not search._known  # not even the search has begun
+    expected = polyline(search.vertices(ids, factor), rule=rule)
+    assert_blocks(Polyline(path, len(path), rule), expected.points, expected.weights, seed)
+
+
+def test_long_paths_hold_few_points(monkeypatch):
+    """One window, and of all others half-way starts: as many as their number can be halved."""
+    vocabulary = table(4, rows=700)
+    search = UdigSearch(vocabulary, vocabulary.table[0], 0, 511, 5, "greedy", "all")
+    monkeypatch.setattr(bending, "_WINDOW", 2 * 5 * 4)
+    path = BentPath(search, torch.tensor([7, 59]), 3)
+    walked, walk = [], path._walk
+    monkeypatch.setattr(path, "_walk", lambda *given: walked.append(given[0]) or walk(*given))
+    held = []
+    for first in range(len(path) - 1):
+        path(first, first + 2)
+        held.append(len(path._starts))
+    assert path.size == 4
+    assert max(held) <= 9
+    assert len(walked) < 128 * 7  # each of 128 windows, and each at most once more for every halving
+
+
+def test_neighbours_that_were_forgotten_are_ranked_again(monkeypatch):
+    vocabulary, ids = table(5), torch.arange(2, 60)
+    expected = DigSearch(vocabulary, vocabulary.table[0], 0, 9, 12, "greedy", "all")
+    monkeypatch.setattr("udig_lab.methods.walk._RANKED", 9 * 4)
+    forgetful = DigSearch(vocabulary, vocabulary.table[0], 0, 9, 12, "greedy", "all")
+    for one in ids.split(3):
+        forgetful.anchors(one)
+    assert torch.equal(forgetful.anchors(ids), expected.anchors(ids))
+    assert len(forgetful._ranks) == 4
+    assert len(forgetful) > len(expected)
+
+
+def test_lines_are_made_block_by_block():
+    explicand, baseline = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    line = straight(explicand, baseline, n_steps=30, rule="gauss_legendre")
+    nodes, shares = line.nodes.float()[:, None, None], line.shares.float()[:, None, None]
+    assert_blocks(line, baseline + nodes * (explicand - baseline), shares * (explicand - baseline), 0)
+
+    starts, nodes = torch.randn(3, 4, 3), torch.rand(20)
+    every = starts[torch.arange(20) % 3]
+    way = explicand - every
+    assert_blocks(scattered(explicand, starts, nodes), every + nodes[:, None, None] * way, way / 20, 1)
+
+
+def test_tokens_move_one_after_another_block_by_block():
+    explicand, baseline = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    line = straight(explicand, baseline, n_steps=5, rule="left")
+    points, weights = explicand.repeat(3, 5, 1, 1), torch.zeros(3, 5, 4, 3)
+    for j, token in enumerate([0, 1, 3]):
+        points[j, :, token], weights[j, :, token] = line.points[:, token], line.weights[:, token]
+    lazy = segments(explicand, baseline, torch.tensor([0, 1, 3]), n_steps=5, rule="left")
+    assert_blocks(lazy, points.flatten(0, 1), weights.flatten(0, 1), 2)
+    rows = [LineIntegral(line.points[:, [t]], line.weights[:, [t]]) for t in (0, 1, 3)]
+    assert_blocks(
+        OneAtATime(explicand, [0, 1, 3], rows.__getitem__, 5), *(q.flatten(0, 1) for q in (points, weights)), 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from udig_lab.paths import LineIntegral
+from udig_lab.integrals import Segment
 from udig_lab.problem import Problem
 from udig_lab.quadrature import segment_rule
 
@@ -98,13 +98,11 @@ def _measure(problem: Problem, new: list[list[_Piece]], marks: list[dict[float, 
         marks[i][t] = value
     rule, weights = segment_rule("gauss_legendre", _NODES)
 
-    def integral(i: int) -> LineIntegral:
+    def integral(i: int) -> Segment:
         explicand, baseline = problem.ends(i)
-        difference = explicand - baseline  # (L, D)
         t = torch.cat([p.start + rule * (p.end - p.start) for p in new[i]])
         w = torch.cat([weights * (p.end - p.start) for p in new[i]])
-        t, w = t.to(difference)[:, None, None], w.to(difference)[:, None, None]
-        return LineIntegral(baseline + t * difference, w * difference)
+        return Segment(baseline, explicand - baseline, t, w)
 
     chosen = [i for i, pieces in enumerate(new) if pieces]
     for i, part in zip(chosen, problem.integrate(integral, "points", chosen), strict=True):

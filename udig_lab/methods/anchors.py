@@ -6,6 +6,7 @@ let candidates compete for the one that needs the least bending to keep the path
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ BASELINE_ANCHOR = -1  # stands for the baseline in a list of anchors, when no ca
 
 # Tokens whose anchors are chosen together: 32 x 50 candidates x 384 numbers is 2.4 MB, which stays in cache.
 _BLOCK = 32
+_POINTS = 32  # points of their segments that are looked at together: so memory does not grow with n_steps
 
 
 def udig_anchors(
@@ -59,34 +61,59 @@ def udig_anchors(
     positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
     allowed = allowed_rows(vocabulary, candidates)
     table = vocabulary.table
-    near = vocabulary.nearest_on_segments(baseline, table[token_ids], positions, n_neighbors, allowed)  # (T, m, k)
     barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
-    ends = baseline.expand(len(token_ids), -1)  # (T, D)
     anchors = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
+    anchors[:, 0] = token_ids
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
         block = slice(a, a + _BLOCK)
-        anchors[block] = _choose(table, token_ids[block], ends[block], near[block], barred[block], strategy)
+        ids, start = token_ids[block], baseline if len(baseline) == 1 else baseline[block]
+        near = (
+            rows
+            for part in torch.split(positions, _POINTS)
+            for rows in vocabulary.nearest_on_segments(start, table[ids], part, n_neighbors, allowed).unbind(1)
+        )
+        _choose(table, start.expand(len(ids), -1), near, Visited(len(table), barred[block]), strategy, anchors[block])
     return anchors
 
 
-def _choose(table: Tensor, ids: Tensor, baseline: Tensor, near: Tensor, barred: Tensor, strategy: str) -> Tensor:
-    """Walk from word to baseline, taking the best candidate at every step; shapes (b,), (b, D), (b, m, k), (b, *)."""
-    m = near.shape[1]
-    cost_of = COSTS[strategy]
-    chosen = [ids]
-    current = table[ids]  # (b, D)
-    for step in range(m):  # sequential by definition: candidates compete with respect to the last anchor
-        rows = near[:, step]  # (b, k)
-        cost = cost_of(embedding(rows, table), current, baseline, m)  # (b, k)
-        used = (rows[:, :, None] == barred[:, None, :]).any(-1)
-        cost = cost.masked_fill(used, torch.inf)
-        best, index = cost.min(-1)
+def _choose(
+    table: Tensor, baseline: Tensor, near: Iterable[Tensor], visited: Visited, strategy: str, anchors: Tensor
+) -> None:
+    """Walk from word to baseline, taking the best candidate at every step.
+
+    Shapes (V, D), (b, D), m times (b, k); anchors is (b, m + 1), the words first, and filled.
+    """
+    m = anchors.shape[1] - 1
+    current = table[anchors[:, 0]]  # (b, D)
+    for step, rows in enumerate(near, 1):  # sequential by definition: candidates compete with respect to the last one
+        cost = COSTS[strategy](embedding(rows, table), current, baseline, m)  # (b, k)
+        best, index = cost.masked_fill(visited.among(rows), torch.inf).min(-1)
         none_left = best.isinf()  # (b,)
         anchor = rows.gather(1, index[:, None])[:, 0].masked_fill(none_left, BASELINE_ANCHOR)
         current = torch.where(none_left[:, None], baseline, table[anchor])
-        barred = torch.cat([barred, anchor[:, None]], dim=1)
-        chosen.append(anchor)
-    return torch.stack(chosen, dim=1)
+        visited.add(anchor)
+        anchors[:, step] = anchor
+
+
+class Visited:
+    """Which of V rows each of b walks may not visit (again): one truth value each, however long the walk.
+
+    Args:
+        rows: V.
+        barred: (b, n) rows that count as visited from the start.
+    """
+
+    def __init__(self, rows: int, barred: Tensor):
+        self._seen = torch.zeros(len(barred), rows + 1, dtype=torch.bool, device=barred.device)
+        self._seen.scatter_(1, barred, True)
+
+    def among(self, rows: Tensor) -> Tensor:
+        """(b, k) bool: which of these rows."""
+        return self._seen.gather(1, rows % self._seen.shape[1])
+
+    def add(self, rows: Tensor) -> None:
+        """One more row (b,) each; ``BASELINE_ANCHOR`` is the last column."""
+        self._seen.scatter_(1, rows[:, None] % self._seen.shape[1], True)
 
 
 def _greedy_cost(candidate: Tensor, current: Tensor, baseline: Tensor, m: int) -> Tensor:
@@ -169,12 +196,14 @@ class AnchorSearch:
         """Anchors (T, m + 1) of words (T,) that were not searched for before."""
         raise NotImplementedError
 
-    def anchors(self, token_ids: Tensor) -> Tensor:
-        """Anchors (T, m + 1) of the words (T,); unseen words are searched for together."""
+    def anchors(self, token_ids: Tensor, steps: slice = slice(None)) -> Tensor:
+        """Anchors (T, m + 1) of the words (T,), or some columns; unseen words are searched for together."""
         new = sorted(set(token_ids.tolist()) - self._known.keys())
         if new:
-            self._known.update(zip(new, self._search(torch.tensor(new, device=token_ids.device)), strict=True))
-        return torch.stack([self._known[i] for i in token_ids.tolist()])
+            # With many steps, these numbers are what an explanation holds the most of.
+            found = self._search(torch.tensor(new, device=token_ids.device)).int()
+            self._known.update(zip(new, found, strict=True))
+        return torch.stack([self._known[i][steps] for i in token_ids.tolist()]).long()
 
     def vertices(self, token_ids: Tensor, factor: int) -> Tensor:
         """Monotone paths (2^factor (m+1) + 1, T, D) of the words (T,), baseline first."""

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from udig_lab.data import examples
+from udig_lab.integrals import Integral, Lazy
 from udig_lab.methods.solution import Paths
 from udig_lab.model.asked import next_token
 from udig_lab.model.heads import reads_forward
 from udig_lab.model.inputs import Encoding, Text, encode
 from udig_lab.model.reader import Reader, read
-from udig_lab.paths import LineIntegral
 from udig_lab.problem import Problem
 
 # Default references: the first so many of another class, among so many texts of a shipped corpus.
@@ -61,7 +61,7 @@ def ig2(
     low, high = float(table.min()), float(table.max())
     representations = _References(problem, references, module, layer is None)
 
-    def integral(i: int) -> LineIntegral:
+    def integral(i: int) -> Integral:
         others = representations.of(i)  # (R, H)
         owners = torch.full((len(others),), i, device=others.device)
 
@@ -73,22 +73,21 @@ def ig2(
             return gradient * problem.explained(i)[:, None]
 
         start = problem.explicand(i).expand(len(others), -1, -1)
-        points = gradpath(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high))  # (T+1, R, L, D)
-        steps = (points[:-1] - points[1:]) / len(others)  # mean over references
-        # GradCF takes the baseline's place; a copy, so that it does not keep the whole path in memory.
-        return LineIntegral(points[:-1].flatten(0, 1), steps.flatten(0, 1), baselines=points[-1].clone())
+        return _Descent(
+            lambda: descent(away, start, n_steps=n_steps, step_size=step_size, clip=(low, high)), n_steps, len(others)
+        )
 
     return Paths(integral, baseline="gradcf", gradients=2)
 
 
-def gradpath(
+def descent(
     gradient: Callable[[Tensor], Tensor],
     explicand: Tensor,
     *,
     n_steps: int,
     step_size: float,
     clip: tuple[float, float],
-) -> Tensor:
+) -> Iterator[Tensor]:
     """Descend a distance from the explicand with steps of equal length: GradPath (Zhuo & Ge 2024, §4.2).
 
     Args:
@@ -98,16 +97,16 @@ def gradpath(
         step_size: Euclidean length of a step, all tokens and dimensions together.
         clip: least and largest value a coordinate may take.
 
-    Returns:
-        (T + 1, R, L, D), explicand first, GradCF last.
+    Yields:
+        T + 1 times (R, L, D), explicand first, GradCF last.
 
     Raises:
         ValueError: the distance has no gradient at the explicand.
     """
-    points = [explicand.detach()]
+    point = explicand.detach()
     for step in range(n_steps):  # sequential by definition: each step starts where the last one ended
-        g = gradient(points[-1].requires_grad_(True))
-        points[-1] = points[-1].detach()
+        yield point
+        g = gradient(point.detach().requires_grad_(True))
         length = g.flatten(1).norm(dim=1)[:, None, None]
         if step == 0 and not bool((length > 0).all()):
             raise ValueError(
@@ -116,8 +115,50 @@ def gradpath(
             )
         # A gradient that has vanished on the way means that the path has arrived.
         move = torch.where(length > 0, g / length.clamp(min=torch.finfo(g.dtype).tiny), 0)
-        points.append((points[-1] - step_size * move).clamp(*clip))
-    return torch.stack(points)
+        point = (point - step_size * move).clamp(*clip)
+    yield point
+
+
+def gradpath(gradient: Callable[[Tensor], Tensor], explicand: Tensor, **how: Any) -> Tensor:
+    """All points of a ``descent`` (T + 1, R, L, D), explicand first, GradCF last."""
+    return torch.stack(list(descent(gradient, explicand, **how)))
+
+
+class _Descent(Lazy):
+    """The mean over R descents of T steps; GradCF takes the baseline's place.
+
+    The descent goes on when a block is asked for, and begins anew when an earlier one is.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[Tensor]], n_steps: int, references: int):
+        self.begin, self.n_steps, self.references = begin, n_steps, references
+        self._walk: Iterator[Tensor] = iter(())
+        self._newest: list[Tensor] = []  # the last two points (R, L, D)
+        self._reached = -1  # the step of the newest
+
+    def __len__(self) -> int:
+        return self.n_steps * self.references
+
+    def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Points and weights (last - first, L, D): of every step, one for each reference."""
+        steps = range(first // self.references, -(-last // self.references))
+        points = torch.stack([self._at(step) for step in (*steps, steps.stop)])  # (n + 1, R, L, D)
+        weights = (points[:-1] - points[1:]) / self.references  # mean over references
+        part = slice(first - steps.start * self.references, last - steps.start * self.references)
+        return points[:-1].flatten(0, 1)[part], weights.flatten(0, 1)[part]
+
+    @property
+    def baselines(self) -> Tensor:
+        """(R, L, D) where the descents end."""
+        return self._at(self.n_steps)
+
+    def _at(self, step: int) -> Tensor:
+        if not self._newest or step <= self._reached - len(self._newest):
+            self._walk, self._newest, self._reached = self.begin(), [], -1
+        while self._reached < step:
+            self._newest = [*self._newest[-1:], next(self._walk)]
+            self._reached += 1
+        return self._newest[step - self._reached - 1]
 
 
 class _References:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from udig_lab.integrals import Integral, LineIntegral
 from udig_lab.methods.adaptive import adaptive
 from udig_lab.methods.solution import Paths, Solution
 from udig_lab.model.baseline import Baseline, as_baseline
-from udig_lab.paths import LineIntegral, scattered, straight
+from udig_lab.paths import scattered, straight
 from udig_lab.problem import Problem
 
 
@@ -66,15 +67,18 @@ def gradient_shap(problem: Problem, *, n_samples: int = 5, stdev: float = 0.0, s
     """
     _at_least_one(n_samples)
 
-    def integral(i: int) -> LineIntegral:
+    def integral(i: int) -> Integral:
         explicand, baseline = problem.ends(i)
         generator = _generator(problem, i, seed)
         nodes = torch.rand(n_samples, generator=generator).to(explicand)
-        noise = None
-        if stdev:
-            noise = stdev * torch.randn(n_samples, *explicand.shape, generator=generator).to(explicand)
-            noise = noise * problem.explained(i)[:, None]
-        return scattered(explicand, baseline.expand(n_samples, -1, -1), nodes, noise)
+        if not stdev:
+            return scattered(explicand, baseline[None], nodes)
+        drawn, moving = _drawn(generator, explicand.shape), problem.explained(i)[:, None]
+
+        def noise(first: int, last: int) -> Tensor:
+            return (stdev * drawn(first, last)).to(explicand) * moving
+
+        return scattered(explicand, baseline[None], nodes, noise)
 
     return Paths(integral)
 
@@ -104,12 +108,11 @@ def expected_gradients(
         raise ValueError("expected_gradients needs at least one baseline; pass baselines=('pad', 'mask')")
     chosen: list[Baseline] = [as_baseline(b, problem.model) for b in baselines]
 
-    def integral(i: int) -> LineIntegral:
+    def integral(i: int) -> Integral:
         explicand = problem.explicand(i)
         nodes = torch.rand(n_samples, generator=_generator(problem, i, seed)).to(explicand)
-        which = torch.arange(n_samples, device=explicand.device) % len(chosen)
         starts = torch.stack([b.embeddings(problem.encodings[i], problem.model.table) for b in chosen])  # (R, L, D)
-        return replace(scattered(explicand, starts[which], nodes), baselines=starts)
+        return replace(scattered(explicand, starts, nodes), baselines=starts)
 
     return Paths(integral, baseline=f"{len(chosen)} baselines")
 
@@ -118,6 +121,24 @@ def _generator(problem: Problem, i: int, seed: int) -> torch.Generator:
     """Random numbers of a text: the same in any batch and any order."""
     # Torch reads 32 bits of a seed, so seed and text are mixed before.
     return torch.Generator().manual_seed(zlib.crc32(problem.encodings[i].input_ids.numpy().tobytes(), seed))
+
+
+def _drawn(generator: torch.Generator, shape: Sequence[int]) -> Callable[[int, int], Tensor]:
+    """Normal numbers (last - first, *shape) of points ``first`` to ``last``: the same in whatever blocks."""
+    states = {0: generator.get_state()}  # the generator before the first point, and after the newest
+
+    def draw(first: int, last: int) -> Tensor:
+        known = max(k for k in states if k <= first)
+        generator.set_state(states[known])
+        for _ in range(known, first):
+            torch.randn(shape, generator=generator)
+        rows = torch.stack([torch.randn(shape, generator=generator) for _ in range(first, last)])
+        begin = states[0]
+        states.clear()
+        states.update({0: begin, last: generator.get_state()})
+        return rows
+
+    return draw
 
 
 def _at_least_one(n_samples: int) -> None:

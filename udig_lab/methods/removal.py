@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from udig_lab.integrals import OneAtATime
 from udig_lab.methods.solution import Paths, Solution
 from udig_lab.paths import segments
 from udig_lab.problem import Problem
@@ -32,11 +33,11 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | So
     if rule == EXACT:
         return _left_out(problem)
 
-    def integral(i: int) -> object:
+    def integral(i: int) -> OneAtATime:
         tokens = problem.explained(i).nonzero()[:, 0]
         return segments(*problem.ends(i), tokens, n_steps=n_steps, rule=rule)
 
-    return Paths(integral)  # type: ignore[arg-type]
+    return Paths(integral)
 
 
 def _left_out(problem: Problem) -> Solution:

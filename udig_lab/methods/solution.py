@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from udig_lab.integrals import Integral, LineIntegral
 from udig_lab.methods.trees import Group
-from udig_lab.paths import Integral
 from udig_lab.problem import Problem
 
 Anchors = tuple[tuple[str, ...] | None, ...]  # for each token the words its path visits; None for special tokens
@@ -55,30 +55,35 @@ class Paths:
         anchors: text i -> the words its paths visit.
         baseline: what to call a baseline of its own.
         gradients: what a point costs: 1 for the gradient of F there, more when finding the point took some as well.
+        prepare: what is done for all texts together before the first path is followed.
     """
 
     integral: Callable[[int], Integral]
     anchors: Callable[[int], Anchors] | None = None
     baseline: str | None = None
     gradients: int = 1
+    prepare: Callable[[], None] = lambda: None
 
     def solve(self, problem: Problem) -> Solution:
         """Follow every path."""
         evaluations = [0] * len(problem)
-        baselines: list[Tensor | None] = [None] * len(problem)
+        own: dict[int, Integral] = {}
 
         def build(i: int) -> Integral:
             integral = self.integral(i)
             evaluations[i] = len(integral) * self.gradients
-            baselines[i] = integral.baselines
+            if self.baseline is not None:
+                own[i] = integral  # some know where they begin only when they have been followed
             return integral
 
+        self.prepare()
         scores = problem.integrate(build, "tokens")
-        return self._solution(problem, scores, evaluations, baselines)
+        return self._solution(problem, scores, evaluations, [own[i].baselines for i in sorted(own)])
 
-    def solve_one(self, problem: Problem) -> tuple[Integral, Tensor, Solution]:
+    def solve_one(self, problem: Problem) -> tuple[LineIntegral, Tensor, Solution]:
         """The path of a single text, what each of its points adds to each token's score (K, L), and the solution."""
-        integral = self.integral(0)
+        lazy = self.integral(0)
+        integral = LineIntegral(*lazy.block(0, len(lazy)), lazy.baselines)
         (parts,) = problem.integrate(lambda _: integral, "points")
         scores = [parts.double().sum(0)]
         return integral, parts, self._solution(problem, scores, [len(parts) * self.gradients], [integral.baselines])

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from udig_lab.methods.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch
+from udig_lab.methods.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch, Visited
 
+_WALKS = 256  # words that walk together
+_RANKED = 2**20  # numbers of ranked neighbours that are remembered: 4 MB, and with 30 steps all rows of BERT's table
 _BLOCK = 128  # anchors whose neighbours are looked up in one matrix product
 _CANDIDATES = 1024  # candidate rows compared at once: 1024 x 384 numbers stay in cache
 
@@ -28,19 +30,35 @@ class DigSearch(AnchorSearch):
         super().__post_init__()
         # With the walk's m - 1 other anchors crossed out, one of the m best is always left.
         self._depth = min(self.n_neighbors, self.n_steps)
-        self._ranks: dict[int, Tensor] = {}
+        rows, size = len(self.vocabulary), max(1, _RANKED // self._depth)
+        device = self.vocabulary.table.device
+        # One piece of memory for all: the newest take the places of the oldest.
+        self._ranks = torch.empty(min(rows, size), self._depth, dtype=torch.int32, device=device)
+        self._owner = torch.full((len(self._ranks),), rows, device=device)  # of every place, its row of the table
+        self._place = torch.full((rows + 1,), -1, device=device)  # of every row, its place
+        self._count = 0
 
     def __len__(self) -> int:
-        """Number of anchors whose neighbours have been ranked."""
-        return len(self._ranks)
+        """How often the neighbours of an anchor have been ranked."""
+        return self._count
 
     def successors(self, rows: Tensor) -> Tensor:
         """The best neighbours (T, depth) of anchors (T,), best first; ``BASELINE_ANCHOR`` where there are no more."""
-        new = sorted(set(rows.tolist()) - self._ranks.keys())
-        for a in range(0, len(new), _BLOCK):
-            block = new[a : a + _BLOCK]
-            self._ranks.update(zip(block, self._ranked(torch.tensor(block, device=rows.device)), strict=True))
-        return torch.stack([self._ranks[row] for row in rows.tolist()])
+        found = self._ranks[self._place[rows].clamp(min=0)]
+        missing = self._place[rows] < 0
+        if bool(missing.any()):
+            new, which = torch.unique(rows[missing], return_inverse=True)
+            ranked = torch.cat([self._ranked(block) for block in torch.split(new, _BLOCK)])
+            found[missing] = ranked[which]
+            self._remember(new, ranked)
+        return found.long()
+
+    def _remember(self, rows: Tensor, ranked: Tensor) -> None:
+        rows, ranked = rows[-len(self._ranks) :], ranked[-len(self._ranks) :]
+        places = (self._count + torch.arange(len(rows), device=rows.device)) % len(self._ranks)
+        self._place[self._owner[places]] = -1
+        self._place[rows], self._owner[places], self._ranks[places] = places, rows, ranked
+        self._count += len(rows)
 
     def _ranked(self, rows: Tensor) -> Tensor:
         table, k = self.vocabulary.table, self.n_neighbors
@@ -59,15 +77,18 @@ class DigSearch(AnchorSearch):
         cost = cost.masked_fill_(barred, torch.inf)
         cost, order = cost.sort(dim=1, stable=True)
         ranked = near.gather(1, order).masked_fill(cost.isinf(), BASELINE_ANCHOR)
-        return ranked[:, : self._depth].clone()
+        return ranked[:, : self._depth].int()
 
     def _search(self, token_ids: Tensor) -> Tensor:
-        walked = token_ids[:, None]  # (T, 1), then one anchor more a step
-        for _ in range(self.n_steps):  # sequential by definition: the next neighbours are those of the last anchor
-            last = walked[:, -1]
-            options = self.successors(last.clamp(min=0))  # (T, depth)
-            visited = (options[:, :, None] == walked[:, None, :]).any(-1)
-            open_ = ~visited & (options != BASELINE_ANCHOR) & (last != BASELINE_ANCHOR)[:, None]
-            best = options.gather(1, open_.int().argmax(1, keepdim=True))  # (T, 1), the first that is open
-            walked = torch.cat([walked, best.masked_fill(~open_.any(1, keepdim=True), BASELINE_ANCHOR)], dim=1)
-        return walked
+        found = torch.empty(len(token_ids), self.n_steps + 1, dtype=torch.int64, device=token_ids.device)
+        found[:, 0] = token_ids
+        for walked in torch.split(found, _WALKS):  # (b, m + 1) each
+            visited = Visited(len(self.vocabulary), walked[:, :1])
+            for step in range(self.n_steps):  # sequential by definition: the next neighbours are those of the last one
+                last = walked[:, step]
+                options = self.successors(last.clamp(min=0))  # (b, depth)
+                closed = visited.among(options) | (options == BASELINE_ANCHOR) | (last == BASELINE_ANCHOR)[:, None]
+                best = options.gather(1, closed.int().argmin(1, keepdim=True))[:, 0]  # (b,), the first that is open
+                walked[:, step + 1] = best.masked_fill(closed.all(1), BASELINE_ANCHOR)
+                visited.add(walked[:, step + 1])
+        return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from udig_lab.integrals import Integral, OneAtATime, Polyline
 from udig_lab.methods.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
+from udig_lab.methods.bending import BentPath
 from udig_lab.methods.solution import Anchors, Paths
 from udig_lab.methods.walk import DigSearch
-from udig_lab.paths import Integral, one_at_a_time, polyline
 from udig_lab.problem import Problem
 
 
@@ -106,7 +108,7 @@ def sequential_udig(
 def _search(
     problem: Problem, kind: type[AnchorSearch], n_steps: int, n_neighbors: int, strategy: str, candidates: str
 ) -> AnchorSearch:
-    """The search for these settings, with all words of all texts looked up; shared by later calls."""
+    """The search for these settings, shared by all calls with them."""
     baseline, vocabulary = problem.baseline, problem.model.vocabulary
     if baseline.value.ndim != 1:
         raise ValueError("paths through words need one baseline row for all tokens; pass a token, a name or (D,)")
@@ -116,7 +118,6 @@ def _search(
     if not isinstance(search, AnchorSearch):
         search = kind(vocabulary, baseline.value, baseline.row, *settings)
         vocabulary.searches[key] = search
-    search.anchors(torch.cat([_words(problem, i) for i in range(len(problem))]))
     return search
 
 
@@ -128,20 +129,40 @@ def _words(problem: Problem, i: int) -> Tensor:
 
 def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
-        paths = search.vertices(_words(problem, i), factor)  # (P, T, D)
-        vertices = problem.explicand(i).expand(len(paths), -1, -1).clone()  # special tokens stand still
-        vertices[:, problem.explained(i)] = paths
-        return polyline(vertices, rule=rule)
+        explicand, moving = problem.explicand(i), problem.explained(i)
+        path = BentPath(search, _words(problem, i), factor)
 
-    return Paths(integral, _names(problem, search))
+        def corners(first: int, last: int) -> Tensor:
+            found = explicand.repeat(last - first, 1, 1)  # special tokens stand still
+            found[:, moving] = path(first, last)
+            return found
+
+        return Polyline(corners, len(path), rule)
+
+    return _paths(problem, search, integral)
 
 
 def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
-        tokens = problem.explained(i).nonzero()[:, 0]  # (T,)
-        return one_at_a_time(problem.explicand(i), tokens, search.vertices(_words(problem, i), factor), rule=rule)
+        tokens, words = problem.explained(i).nonzero()[:, 0].tolist(), _words(problem, i)
 
-    return Paths(integral, _names(problem, search))
+        @lru_cache(maxsize=1)  # one token moves, then the next
+        def path(j: int) -> Polyline:
+            corners = BentPath(search, words[j : j + 1], factor)
+            return Polyline(corners, len(corners), rule)
+
+        return OneAtATime(problem.explicand(i), tokens, path, len(path(0)))
+
+    return _paths(problem, search, integral)
+
+
+def _paths(problem: Problem, search: AnchorSearch, integral: Callable[[int], Integral]) -> Paths:
+    """Paths whose words are all searched for together before the first is followed."""
+
+    def prepare() -> None:
+        search.anchors(torch.cat([_words(problem, i) for i in range(len(problem))]))
+
+    return Paths(integral, _names(problem, search), prepare=prepare)
 
 
 def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], Anchors]:
