@@ -7,6 +7,7 @@
 
 from udig_lab import data, methods, plots
 from udig_lab.attribution import Attribution
+from udig_lab.estimate import estimate
 from udig_lab.explainer import explain
 from udig_lab.faithfulness import metrics
 from udig_lab.model.load import load
@@ -20,6 +21,7 @@ __all__ = [
     "TextModel",
     "compare",
     "data",
+    "estimate",
     "explain",
     "load",
     "methods",

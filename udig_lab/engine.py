@@ -27,6 +27,7 @@ class _Piece:
 
     owner: int
     first: int
+    of: int  # points of its owner in all
     points: Tensor
     weights: Tensor
 
@@ -69,35 +70,51 @@ def integrate(
         MemoryError: one point alone does not fit into memory.
     """
     budget = budget or Budget()
-    results: list[list[Tensor]] = [[] for _ in lengths]
+    results: list[Tensor | None] = [None] * len(lengths)
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
     for pack in _packs(build, lengths, budget, mixed):
-        points, weights, mask, owners = _stacked(pack)
-
-        def work(rows: slice, p: Tensor = points, w: Tensor = weights, m: Tensor = mask, o: Tensor = owners) -> Tensor:
-            leaf = p[rows].requires_grad_(True)
-            return _weighted(scalar(leaf, m[rows], o[rows]), leaf, w[rows], collect == "dimensions")
-
-        rows = budget.run(work, len(points))  # (n, L) or (n, C, L); for "dimensions" (n, L, D) or (n, C, L, D)
-        start = 0
-        for piece in pack:
-            k, length = piece.points.shape[:2]
-            own = rows[start : start + k]
-            part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :length], collect)
-            start += k
-            if not bool(part.isfinite().all()):
-                raise ValueError(
-                    f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
-                    "check the model's weights, or use a wider number type"
-                )
-            parts = results[piece.owner]
-            if collect == "points" or not parts:
-                parts.append(part)
-            else:
-                parts[0] = parts[0] + part
+        for piece, part in zip(pack, _evaluated(scalar, pack, collect, budget), strict=True):
+            results[piece.owner] = _added(results[piece.owner], part, piece, collect)
             bar.update(int(piece.first == 0))
+        pack.clear()  # before the next is made: there are never two
+        del piece
     bar.close()
-    return [torch.cat(parts, dim=-2) if collect == "points" else parts[0] for parts in results if parts]
+    return [f for f in results if f is not None]
+
+
+def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, budget: Budget) -> list[Tensor]:
+    """What every piece adds to its owner's scores."""
+    points, weights, mask, owners = _stacked(pack)
+
+    def work(rows: slice) -> Tensor:
+        leaf = points[rows].requires_grad_(True)
+        return _weighted(scalar(leaf, mask[rows], owners[rows]), leaf, weights[rows], collect == "dimensions")
+
+    rows = budget.run(work, len(points))  # (n, L) or (n, C, L); for "dimensions" (n, L, D) or (n, C, L, D)
+    parts = []
+    start = 0
+    for piece in pack:
+        k, length = piece.points.shape[:2]
+        own = rows[start : start + k]
+        part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :length], collect)
+        start += k
+        if not bool(part.isfinite().all()):
+            raise ValueError(
+                f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
+                "check the model's weights, or use a wider number type"
+            )
+        parts.append(part)
+    return parts
+
+
+def _added(result: Tensor | None, part: Tensor, piece: _Piece, collect: str) -> Tensor:
+    """What is known of a text, with a piece more; in one place, since many small tensors between large ones cost."""
+    if collect != "points":
+        return part if result is None else result.add_(part)
+    if result is None:
+        result = part.new_empty(*part.shape[:-2], piece.of, part.shape[-1])  # (K, L), or (C, K, L)
+    result[..., piece.first : piece.first + part.shape[-2], :] = part
+    return result
 
 
 def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool) -> Tensor:
@@ -174,7 +191,7 @@ def _packs(
                 # The first explicand of a pack is its longest, so it fixes the width.
                 room = budget.fits(lengths[i])
             last = min(len(integral), first + room)
-            pack.append(_Piece(i, first, *integral.block(first, last)))
+            pack.append(_Piece(i, first, len(integral), *integral.block(first, last)))
             room -= last - first
             first = last
     if pack:

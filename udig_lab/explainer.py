@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, overload
 
 from torch import Tensor
 
 from udig_lab.attribution import Attribution, text_fields
-from udig_lab.methods import Method, Solution
+from udig_lab.methods import Solution
 from udig_lab.methods import method as method_named
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import AT_A_POSITION, ONE_CLASS
@@ -116,46 +116,55 @@ def explain(
         made_by = {"method": method, "protocol": protocol.name, "settings": chosen, "seconds": seconds}
         return attributions_of(problem, solution, made_by)
 
+    wishes = wishes_of(text_model, method, chosen, target, output, len(encodings))
+    made = [solved(wish) for wish in wishes]
     results: list[Any]
-    if isinstance(target, str) and target == ALL:
-        results = _every(text_model, entry, solved, chosen, len(encodings))
-    elif text_model.task not in ONE_CLASS and (sides := sides_of(target, len(encodings))):
-        if text_model.task == "span" and output not in (None, "joint"):
-            raise ValueError(
-                f"the contrast of two answers is that of their joint logits; pass no output, not {output!r}"
-            )
-        results = _contrasted(method, entry, encodings, *map(solved, sides))
+    if _is_all(target):
+        classes = len(made[0]) // len(encodings)
+        by_text = zip(*made, strict=True) if wishes != [ALL] else zip(*[iter(made[0])] * classes, strict=True)
+        results = [list(row) for row in by_text]
     else:
-        results = solved(target)
-    return results[0] if single else results  # type: ignore[return-value]
+        results = made[0] if len(made) == 1 else _contrasted(encodings, *made)
+    return results[0] if single else results
 
 
-def _every(
-    model: TextModel, entry: Method, solved: Callable[[Any], list[Attribution]], chosen: dict[str, Any], n: int
-) -> list[list[Attribution]]:
-    """For each of n texts a list with an attribution for each class, from one walk of the path where possible."""
-    if model.task not in ONE_CLASS or model.task == "masked":  # its "classes" are all the words there are
-        raise ValueError(f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none")
-    if entry.every and chosen.get("rule") != "adaptive":
-        flat = solved(ALL)
-        classes = len(flat) // n
-        return [flat[i * classes : (i + 1) * classes] for i in range(n)]
-    classes = getattr(model.config, "num_labels", None) or 2
-    return [list(row) for row in zip(*(solved(c) for c in range(classes)), strict=True)]
+def wishes_of(
+    model: TextModel, method: str, settings: dict[str, Any], target: Any, output: str | None, n: int
+) -> list[Any]:
+    """The targets of n texts that are explained one after the other; most often the one that was given.
 
-
-def _contrasted(
-    method: str, entry: Method, prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]
-) -> list[Attribution]:
-    """Explanations of one continuation or answer minus those of another: F is the difference, and so are its scores.
+    Every class is explained from one walk of the path where possible. The contrast of two continuations or answers
+    has two paths.
 
     Raises:
-        ValueError: the method's scores are not linear in F.
+        ValueError: a target that the model or the method does not go with.
     """
+    entry = method_named(method)
+    if _is_all(target):
+        if model.task not in ONE_CLASS or model.task == "masked":  # its "classes" are all the words there are
+            raise ValueError(
+                f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none"
+            )
+        together = entry.every and settings.get("rule") != "adaptive"
+        return [ALL] if together else list(range(getattr(model.config, "num_labels", None) or 2))
+    sides = sides_of(target, n) if model.task not in ONE_CLASS else None
+    if sides is None:
+        return [target]
+    if model.task == "span" and output not in (None, "joint"):
+        raise ValueError(f"the contrast of two answers is that of their joint logits; pass no output, not {output!r}")
     if not entry.linear:
         raise ValueError(
             f"{method} is not linear in F, so it has no contrast of two continuations or answers; explain each alone"
         )
+    return list(sides)
+
+
+def _is_all(target: Any) -> bool:
+    return isinstance(target, str) and target == ALL
+
+
+def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]) -> list[Attribution]:
+    """Explanations of one continuation or answer minus those of another: F is the difference, so scores are, too."""
     return [
         replace(
             a,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.engine import integrate
+from udig_lab.integrals import Integral
 from udig_lab.model.asked import asked_of
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
@@ -22,7 +23,6 @@ from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
 from udig_lab.model.target import Target, continuations, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
-from udig_lab.integrals import Integral
 
 _LONG = 16  # texts from which on a terminal is shown a bar
 

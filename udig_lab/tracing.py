@@ -10,6 +10,7 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import attributions_of
+from udig_lab.integrals import Integral
 from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import allowed_rows
 from udig_lab.model.asked import sides_of
@@ -19,7 +20,6 @@ from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.target import ALL
 from udig_lab.model.textmodel import as_text_model
 from udig_lab.model.vocabulary import Vocabulary
-from udig_lab.integrals import Integral
 from udig_lab.problem import posed
 
 

@@ -12,11 +12,11 @@ from udig_lab.methods.counterfactual import ig2
 from udig_lab.methods.groups import idg
 from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
 from udig_lab.methods.removal import shapley_sampling, sig
-from udig_lab.methods.solution import Paths, Solution
+from udig_lab.methods.solution import Passes, Paths, Solution
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
 from udig_lab.problem import Problem
 
-__all__ = ["METHODS", "Method", "Paths", "Solution", "method", "registered"]
+__all__ = ["METHODS", "Method", "Passes", "Paths", "Solution", "method", "registered"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Method:
 
     Attributes:
         title: its name in full.
-        build: a problem and settings -> paths to follow, or a solution.
+        build: a problem and settings -> paths to follow, passes to make, or a solution.
         citation: its source.
         short: its name in tables and figures; the title where none is given.
         aliases: what published sources call it, where that is not its name here.
@@ -36,7 +36,7 @@ class Method:
     """
 
     title: str
-    build: Callable[..., Paths | Solution]
+    build: Callable[..., Paths | Passes | Solution]
     citation: str
     short: str = ""
     aliases: tuple[str, ...] = ()

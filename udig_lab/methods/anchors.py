@@ -196,9 +196,13 @@ class AnchorSearch:
         """Anchors (T, m + 1) of words (T,) that were not searched for before."""
         raise NotImplementedError
 
+    def unseen(self, token_ids: Tensor) -> list[int]:
+        """Those of some words that were not searched for yet, each once."""
+        return sorted(set(token_ids.tolist()) - self._known.keys())
+
     def anchors(self, token_ids: Tensor, steps: slice = slice(None)) -> Tensor:
         """Anchors (T, m + 1) of the words (T,), or some columns; unseen words are searched for together."""
-        new = sorted(set(token_ids.tolist()) - self._known.keys())
+        new = self.unseen(token_ids)
         if new:
             # With many steps, these numbers are what an explanation holds the most of.
             found = self._search(torch.tensor(new, device=token_ids.device)).int()

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.methods.solution import Solution
+from udig_lab.integrals import Integral
+from udig_lab.methods.solution import Passes
 from udig_lab.methods.trees import Group, spans
 from udig_lab.paths import straight
 from udig_lab.problem import Problem
@@ -21,7 +22,7 @@ def idg(
     n_steps: int = 250,
     rule: str = "gauss_legendre",
     dimensions: bool = True,
-) -> Solution:
+) -> Passes:
     """Integrated Directional Gradients: IG's gradients in the direction of whole groups, shared out over a tree.
 
     IDG(S) integrates the gradient in the direction of z_S = x - x' on the tokens of S and zero elsewhere, so
@@ -43,21 +44,25 @@ def idg(
     Raises:
         ValueError: a tree whose words are not the text's.
     """
-    trees = [tree] if len(problem) == 1 else [None] * len(problem) if tree is None else list(tree)
-    if len(trees) != len(problem):
-        raise ValueError(f"{len(trees)} trees were given for {len(problem)} texts; pass one for each")
-    families = [spans(t, e) for t, e in zip(trees, problem.encodings, strict=True)]
-    attributions = problem.integrate(
-        lambda i: straight(*problem.ends(i), n_steps=n_steps, rule=rule), collect="dimensions"
-    )
-    groups, scores, totals = [], [], []
-    for i, (family, attribution) in enumerate(zip(families, attributions, strict=True)):
-        explicand, baseline = problem.ends(i)
-        scored = shared_out(attribution, (explicand - baseline).double(), family, dimensions=dimensions)
-        groups.append(scored)
-        scores.append(_token_scores(scored, problem.explained(i)))
-        totals.append(float(attribution.sum()))
-    return Solution(scores, [n_steps] * len(problem), totals=totals, groups=groups)
+
+    def integral(i: int) -> Integral:
+        return straight(*problem.ends(i), n_steps=n_steps, rule=rule)
+
+    def find() -> dict[str, Any]:
+        trees = [tree] if len(problem) == 1 else [None] * len(problem) if tree is None else list(tree)
+        if len(trees) != len(problem):
+            raise ValueError(f"{len(trees)} trees were given for {len(problem)} texts; pass one for each")
+        families = [spans(t, e) for t, e in zip(trees, problem.encodings, strict=True)]
+        groups, scores, totals = [], [], []
+        for i, attribution in enumerate(problem.integrate(integral, collect="dimensions")):  # (L, D)
+            explicand, baseline = problem.ends(i)
+            scored = shared_out(attribution, (explicand - baseline).double(), families[i], dimensions=dimensions)
+            groups.append(scored)
+            scores.append(_token_scores(scored, problem.explained(i)))
+            totals.append(float(attribution.sum()))
+        return {"scores": scores, "totals": totals, "groups": groups}
+
+    return Passes(find, lambda i: (len(integral(i)), 0))
 
 
 def directional(attribution: Tensor, difference: Tensor, start: int, end: int) -> float:

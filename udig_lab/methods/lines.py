@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from udig_lab.integrals import Integral, LineIntegral
 from udig_lab.methods.adaptive import adaptive
-from udig_lab.methods.solution import Paths, Solution
+from udig_lab.methods.solution import Passes, Paths
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.paths import scattered, straight
 from udig_lab.problem import Problem
@@ -33,9 +34,7 @@ def gradient_x_input(problem: Problem) -> Paths:
     return Paths(integral)
 
 
-def ig(
-    problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tolerance: float = 1.0
-) -> Paths | Solution:
+def ig(problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tolerance: float = 1.0) -> Paths | Passes:
     """Integrated Gradients: the straight line from the baseline to the input.
 
     Args:
@@ -49,7 +48,9 @@ def ig(
     ACL 2023.
     """
     if rule == "adaptive":
-        return Solution(*adaptive(problem, n_steps=n_steps, tolerance=tolerance))
+        # How many nodes a text needs is known when it has them.
+        done = cache(lambda: adaptive(problem, n_steps=n_steps, tolerance=tolerance))
+        return Passes(lambda: {"scores": done()[0]}, lambda i: (done()[1][i], done()[2][i]))
     return Paths(lambda i: straight(*problem.ends(i), n_steps=n_steps, rule=rule))
 
 

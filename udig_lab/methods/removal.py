@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from udig_lab.integrals import OneAtATime
-from udig_lab.methods.solution import Paths, Solution
+from udig_lab.methods.solution import Passes, Paths
 from udig_lab.paths import segments
 from udig_lab.problem import Problem
 
 EXACT = "exact"
 
 
-def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Solution:
+def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Passes:
     """Sequential IG: each token walks alone from its baseline to the input, the rest of the sentence in place.
 
     By the gradient theorem the integral over the one moving token, summed over its dimensions, is
@@ -40,26 +40,29 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | So
     return Paths(integral)
 
 
-def _left_out(problem: Problem) -> Solution:
+def _left_out(problem: Problem) -> Passes:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
-    places = [(i, t) for i in range(len(problem)) for t in problem.explained(i).nonzero()[:, 0].tolist()]
 
-    def embed(r: int) -> Tensor:
-        i, token = places[r]
-        explicand, baseline = problem.ends(i)
-        explicand[token] = baseline[token]
-        return explicand
+    def find() -> dict[str, Any]:
+        places = [(i, t) for i in range(len(problem)) for t in problem.explained(i).nonzero()[:, 0].tolist()]
 
-    values = problem.values(embed, [i for i, _ in places]).double()
-    at_input = problem.at_input.double()
-    scores = [at_input.new_zeros(*at_input.shape[1:], n) for n in problem.lengths]  # (L,), or (C, L)
-    for (i, token), value in zip(places, values, strict=True):
-        scores[i][..., token] = at_input[i] - value
-    moved = [int(problem.explained(i).sum()) for i in range(len(problem))]
-    return Solution(scores, [0] * len(problem), [m + 1 for m in moved])
+        def embed(r: int) -> Tensor:
+            i, token = places[r]
+            explicand, baseline = problem.ends(i)
+            explicand[token] = baseline[token]
+            return explicand
+
+        values = problem.values(embed, [i for i, _ in places]).double()
+        at_input = problem.at_input.double()
+        scores = [at_input.new_zeros(*at_input.shape[1:], n) for n in problem.lengths]  # (L,), or (C, L)
+        for (i, token), value in zip(places, values, strict=True):
+            scores[i][..., token] = at_input[i] - value
+        return {"scores": scores}
+
+    return Passes(find, lambda i: (0, int(problem.explained(i).sum()) + 1))  # F(x) among them
 
 
-def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) -> Solution:
+def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) -> Passes:
     """Shapley values by sampling: a token's mean effect when tokens enter the baseline in random orders.
 
     Args:
@@ -73,14 +76,17 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
         ImportError: captum is not installed.
     """
     captum = captum_attr("shapley_sampling")
-    scores, forwards = [], []
-    for i in range(len(problem)):  # captum takes one text at a time; it batches the orders
+
+    def find() -> dict[str, Any]:
+        return {"scores": [scores(i, n_samples) for i in range(len(problem))]}  # captum takes one text at a time
+
+    def scores(i: int, orders: int) -> Tensor:
         explicand, baseline = problem.ends(i)
         explained = problem.explained(i)
         # One feature a token; special tokens, which do not move, share one.
         features = torch.where(explained, explained.cumsum(0), 0)[None, :, None].repeat(1, 1, explicand.shape[1])
 
-        def value(points: Tensor, i: int = i) -> Tensor:
+        def value(points: Tensor) -> Tensor:
             return problem.values(lambda r: points[r], [i] * len(points))
 
         with torch.random.fork_rng(), torch.no_grad():
@@ -89,12 +95,20 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
                 explicand[None],
                 baselines=baseline[None],
                 feature_mask=features,
-                n_samples=n_samples,
+                n_samples=orders,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        scores.append(values[0, :, 0].double() * explained)  # a feature's value is repeated over its dimensions
-        forwards.append(n_samples * (int(explained.sum()) + 1) + 1)
-    return Solution(scores, [0] * len(problem), forwards)
+        kept: Tensor = values[0, :, 0].double() * explained  # a feature's value is repeated over its dimensions
+        return kept
+
+    def forwards(i: int, orders: int) -> int:
+        return orders * (int(problem.explained(i).sum()) + 1) + 1
+
+    def one_order() -> int:
+        scores(0, 1)
+        return forwards(0, 1)
+
+    return Passes(find, lambda i: (0, forwards(i, n_samples)), one_order)
 
 
 def captum_attr(method: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a method hands back: paths for the engine to follow, or a solution it found in another way."""
+"""What a method hands back: paths for the engine to follow, passes it makes itself, or a solution."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.integrals import Integral, LineIntegral
+from udig_lab.methods.anchors import AnchorSearch
 from udig_lab.methods.trees import Group
 from udig_lab.problem import Problem
 
@@ -46,6 +47,27 @@ class Solution:
 
 
 @dataclass(frozen=True)
+class Passes:
+    """Scores that are found without a path, from passes through the model that can be counted before.
+
+    Attributes:
+        find: makes the passes, and returns what it knows of a ``Solution``: the scores at least.
+        cost: text i -> its gradients, and its forward passes without gradient.
+        part: makes some of the forward passes for the first text and says how many; None where they only read.
+    """
+
+    find: Callable[[], dict[str, Any]]
+    cost: Callable[[int], tuple[int, int]]
+    part: Callable[[], int] | None = None
+
+    def solve(self, problem: Problem) -> Solution:
+        """Make the passes."""
+        found = self.find()
+        costs = [self.cost(i) for i in range(len(problem))]
+        return Solution(evaluations=[g for g, _ in costs], forwards=[f for _, f in costs], **found)
+
+
+@dataclass(frozen=True)
 class Paths:
     """One line integral a text, for the engine to evaluate.
 
@@ -55,14 +77,18 @@ class Paths:
         anchors: text i -> the words its paths visit.
         baseline: what to call a baseline of its own.
         gradients: what a point costs: 1 for the gradient of F there, more when finding the point took some as well.
-        prepare: what is done for all texts together before the first path is followed.
+        search: where paths visit words, the search for them: all words of all texts are looked up together.
     """
 
     integral: Callable[[int], Integral]
     anchors: Callable[[int], Anchors] | None = None
     baseline: str | None = None
     gradients: int = 1
-    prepare: Callable[[], None] = lambda: None
+    search: AnchorSearch | None = None
+
+    def cost(self, i: int) -> tuple[int, int]:
+        """Gradients and forward passes that text i takes."""
+        return len(self.integral(i)) * self.gradients, 0
 
     def solve(self, problem: Problem) -> Solution:
         """Follow every path."""
@@ -71,12 +97,13 @@ class Paths:
 
         def build(i: int) -> Integral:
             integral = self.integral(i)
-            evaluations[i] = len(integral) * self.gradients
+            evaluations[i], _ = self.cost(i)
             if self.baseline is not None:
                 own[i] = integral  # some know where they begin only when they have been followed
             return integral
 
-        self.prepare()
+        if self.search is not None:
+            self.search.anchors(torch.cat([moving_ids(problem, i) for i in range(len(problem))]))
         scores = problem.integrate(build, "tokens")
         return self._solution(problem, scores, evaluations, [own[i].baselines for i in sorted(own)])
 
@@ -101,6 +128,12 @@ class Paths:
         return Solution(
             scores, evaluations, anchors=anchors, at_baseline=at_baseline, baseline=self.baseline if own else None
         )
+
+
+def moving_ids(problem: Problem, i: int) -> Tensor:
+    """(T,) ids of the tokens of text i that move."""
+    ids = problem.encodings[i].input_ids.to(problem.model.table.device)
+    return ids[problem.explained(i)]
 
 
 def _means(problem: Problem, baselines: Sequence[Tensor]) -> list[Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-import torch
 from torch import Tensor
 
 from udig_lab.integrals import Integral, OneAtATime, Polyline
 from udig_lab.methods.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
 from udig_lab.methods.bending import BentPath
-from udig_lab.methods.solution import Anchors, Paths
+from udig_lab.methods.solution import Anchors, Paths, moving_ids
 from udig_lab.methods.walk import DigSearch
 from udig_lab.problem import Problem
 
@@ -121,16 +120,10 @@ def _search(
     return search
 
 
-def _words(problem: Problem, i: int) -> Tensor:
-    """(T,) ids of the tokens of text i that move."""
-    ids = problem.encodings[i].input_ids.to(problem.model.table.device)
-    return ids[problem.explained(i)]
-
-
 def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
         explicand, moving = problem.explicand(i), problem.explained(i)
-        path = BentPath(search, _words(problem, i), factor)
+        path = BentPath(search, moving_ids(problem, i), factor)
 
         def corners(first: int, last: int) -> Tensor:
             found = explicand.repeat(last - first, 1, 1)  # special tokens stand still
@@ -139,12 +132,12 @@ def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) ->
 
         return Polyline(corners, len(path), rule)
 
-    return _paths(problem, search, integral)
+    return Paths(integral, _names(problem, search), search=search)
 
 
 def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
     def integral(i: int) -> Integral:
-        tokens, words = problem.explained(i).nonzero()[:, 0].tolist(), _words(problem, i)
+        tokens, words = problem.explained(i).nonzero()[:, 0].tolist(), moving_ids(problem, i)
 
         @lru_cache(maxsize=1)  # one token moves, then the next
         def path(j: int) -> Polyline:
@@ -153,16 +146,7 @@ def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) 
 
         return OneAtATime(problem.explicand(i), tokens, path, len(path(0)))
 
-    return _paths(problem, search, integral)
-
-
-def _paths(problem: Problem, search: AnchorSearch, integral: Callable[[int], Integral]) -> Paths:
-    """Paths whose words are all searched for together before the first is followed."""
-
-    def prepare() -> None:
-        search.anchors(torch.cat([_words(problem, i) for i in range(len(problem))]))
-
-    return Paths(integral, _names(problem, search), prepare=prepare)
+    return Paths(integral, _names(problem, search), search=search)
 
 
 def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], Anchors]:
@@ -170,7 +154,7 @@ def _names(problem: Problem, search: AnchorSearch) -> Callable[[int], Anchors]:
     name = problem.model.vocabulary.name
 
     def anchors(i: int) -> Anchors:
-        rows = iter(search.anchors(_words(problem, i)).tolist())
+        rows = iter(search.anchors(moving_ids(problem, i)).tolist())
         return tuple(
             tuple(f"<{problem.baseline.name}>" if row == BASELINE_ANCHOR else name(row) for row in next(rows))
             if explained
