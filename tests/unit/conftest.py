@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
-    PreTrainedTokenizerFast,
 )
 
 import udig_lab as ul
@@ -88,21 +86,3 @@ def golden_paths():
 def vocabulary(golden_paths):
     """The golden table (600, 24)."""
     return Vocabulary(torch.tensor(golden_paths[0]["table"]))
-
-
-def word_tokenizer(text, *, token_types=True, decoder=False):
-    """A tokenizer that knows the words of a text: [CLS] a [SEP] b [SEP], or <s> a for a decoder."""
-    special = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"]
-    names = {word: number for number, word in enumerate([*special, *sorted(set(text.split()))])}
-    core = Tokenizer(models.WordLevel(names, unk_token="[UNK]"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    ids = [("[CLS]", 1), ("[SEP]", 2)]
-    core.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A" if decoder else "[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids
-    )
-    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * token_types * (not decoder)
-    given = {"pad_token": "[PAD]", "unk_token": "[UNK]", "model_input_names": names}
-    given |= (
-        {"eos_token": "[SEP]"} if decoder else {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=core, **given)

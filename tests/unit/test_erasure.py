@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from conftest import word_tokenizer
 from transformers import BertConfig, BertForSequenceClassification
+from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.model.protocol import AS_PUBLISHED, CORRECTED, ERASER, Protocol

@@ -6,7 +6,8 @@ from dataclasses import replace
 import captum.attr
 import pytest
 import torch
-from conftest import QUICK, SENTENCE, word_tokenizer
+from conftest import QUICK, SENTENCE
+from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution, text_fields

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import word_tokenizer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
@@ -18,6 +17,7 @@ from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
 )
+from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.faithfulness.wae import word_approximation_error

@@ -1,9 +1,9 @@
 """Word pieces back to words, whatever the tokenizer: word ids, offsets, bytes, pairs."""
 
 import pytest
-from conftest import word_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from wordlevel import word_tokenizer
 
 from udig_lab.attribution import Attribution
 from udig_lab.model.inputs import encode
