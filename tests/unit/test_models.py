@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import QUICK, word_tokenizer
+from conftest import QUICK
 from torch import nn
 from transformers import (
     AlbertConfig,
@@ -20,6 +20,7 @@ from transformers import (
     ModernBertConfig,
     RobertaConfig,
 )
+from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.model.textmodel import left_as_found
@@ -197,6 +198,7 @@ def test_every_method_on_questions(method):
     )
     pairs = [(QUESTION, CONTEXT), ("who ate", "the dog ate on sunday")]
     more = {"baselines": ("mask", "zero")} if method == "expected_gradients" else {}
+    more |= {"n_neighbors": 8} if "dig" in method else {}
     settings = QUICK[method] | more
     together = ul.explain(model, pairs, method=method, **settings)
     for pair, found in zip(pairs, together, strict=True):
@@ -249,7 +251,7 @@ def test_the_next_token_is_the_default_target(language_model):
 @pytest.mark.parametrize("method", [m for m in QUICK if m != "ig2"])
 def test_every_method_on_language_models(language_model, method):
     more = {"baselines": ("eos", "zero")} if method == "expected_gradients" else {}
-    more = {"baselines": ("pad", "zero")} if more else more
+    more = {"baselines": ("pad", "zero")} if more else {"n_neighbors": 8} if "dig" in method else {}
     texts = ["the cat sat on", "a mat"]
     together = ul.explain(language_model, texts, method=method, target="a mat", **(QUICK[method] | more))
     for text, found in zip(texts, together, strict=True):

@@ -49,7 +49,7 @@ def udig_anchors(
         n_steps: m, the number of interpolation points.
         n_neighbors: candidates per point.
         strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
-        candidates: "all" rows, or "words" (no special, unused or non-Latin rows).
+        candidates: "all" tokens of a text, or "words" (no unused or non-Latin rows).
 
     Returns:
         (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
@@ -147,8 +147,8 @@ COSTS = {"greedy": _greedy_cost, "maxcount": _maxcount_cost}
 def allowed_rows(vocabulary: Vocabulary, candidates: str) -> Tensor | None:
     """(V,) bool: the rows a kind of candidates admits; None for all.
 
-    A row without a token (a table padded beyond its tokenizer) and a row that was added to a finished vocabulary never
-    compete: neither was trained with the others.
+    A row without a token (a table padded beyond its tokenizer), a special row and a row that was added to a finished
+    vocabulary never compete: they are no words that a text could hold.
 
     Raises:
         ValueError: an unknown kind.

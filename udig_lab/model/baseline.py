@@ -59,7 +59,7 @@ def as_baseline(baseline: Any, model: TextModel) -> Baseline:
         raise TypeError(
             f"baseline={baseline!r} is a truth value; pass {', '.join(NAMED)}, a token, a token id or a tensor"
         )
-    if isinstance(baseline, (list, np.ndarray)) and np.ndim(baseline):
+    if isinstance(baseline, list) or (isinstance(baseline, np.ndarray) and baseline.ndim):
         try:
             baseline = torch.as_tensor(np.asarray(baseline, dtype=np.float64))
         except ValueError:

@@ -144,7 +144,8 @@ def _placed(asked: Tensor, answer: Tensor, ids: Tensor, points: Tensor) -> Tenso
     if asked.ndim == 2 and asked.shape[0] == n:
         extra = asked.shape[1] - length
         if extra >= 0 and _same(asked[:, :length], ids):  # as they are, or filled up behind (Longformer)
-            return points if not extra else torch.cat([points, answer[:, length:]], dim=1)
+            # A copy: some models (CTRL) change it in place.
+            return points.clone() if not extra else torch.cat([points, answer[:, length:]], dim=1)
         if extra > 0 and _same(asked[:, extra:], ids):  # behind tokens of the model's own
             return torch.cat([answer[:, :extra], points], dim=1)
         if extra == 0 and _same(asked[:, 1:], ids[:, :-1]):  # moved on by one: what a decoder has read so far

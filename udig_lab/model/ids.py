@@ -77,11 +77,20 @@ def encode_ids(
         tokens = tokenizer.convert_ids_to_tokens(list(ids)) if tokenizer is not None else [str(i) for i in ids]
         tokens = [str(i) if token is None else token for i, token in zip(ids, tokens, strict=True)]
         pieces, words = _written(ids, special, tokens, tokenizer)
-        part = types[number] if types is not None else [0] * len(ids)
+        part = types[number] if types is not None and any(types[number]) else _runs(special)
         sequence = [None if fixed else kind for fixed, kind in zip(special, part, strict=True)]
         own = None if types is None else types[number]
         encodings.append(checked(ids, special, tokens, pieces, words, sequence, own, f"sequence {number}"))
     return encodings
+
+
+def _runs(special: Sequence[bool]) -> list[int]:
+    """For every token the number of its part, where types do not tell: 1 behind the special tokens that cut it in two.
+
+    Ids that are cut more often (a chat) are one text.
+    """
+    begins = [not fixed and (j == 0 or special[j - 1]) for j, fixed in enumerate(special)]
+    return [max(0, sum(begins[: j + 1]) - 1) for j in range(len(special))] if sum(begins) == 2 else [0] * len(special)
 
 
 def _written(

@@ -92,6 +92,10 @@ def _tokenised(parts: Sequence[str], tokenizer: Any, limit: int | None, truncate
                 )
         options |= {"truncation": "only_second" if len(parts) == 2 else True, "max_length": limit}
     coded = tokenizer(*parts, add_special_tokens=not isinstance(parts[0], Prompt), **options)
+    begin = coded["input_ids"][:2]
+    doubled = len(begin) == 2 and begin[0] == begin[1] and begin[0] in scaffolding(tokenizer)
+    if doubled:  # the text holds its special tokens already: a chat template's
+        coded = tokenizer(*parts, add_special_tokens=False, **options)
     if limit is not None and len(coded["input_ids"]) > limit:
         raise ValueError(
             f"{name} has {len(coded['input_ids'])} tokens but the model reads at most {limit}; "
@@ -115,8 +119,12 @@ def rendered(chat: Any, tokenizer: Any) -> Prompt:
     """Messages as the text that the tokenizer's template makes of them, up to where the answer begins.
 
     Raises:
-        ValueError: the tokenizer has no template, or it refuses the messages.
+        ValueError: a message says nothing, the tokenizer has no template, or it refuses the messages.
     """
+    for number, message in enumerate(chat):
+        content = message.get("content")
+        if not isinstance(content, (str, list)) and not (content is None and message.get("tool_calls")):
+            raise ValueError(f"message {number} of a chat has the content {content!r}; pass its text")
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError("this tokenizer has no chat template; pass the prompt as one text")
     try:
@@ -142,8 +150,10 @@ def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encodin
 
 
 def scaffolding(tokenizer: Any) -> set[int]:
-    """Special ids, without [UNK]: an unknown word is a word of the text."""
-    return set(tokenizer.all_special_ids) - {getattr(tokenizer, "unk_token_id", None)}
+    """Special ids and markup of chats, without [UNK]: an unknown word is a word of the text."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # Llama's <|eot_id|> stands in no other list
+    markup = {row for row, token in added.items() if token.special}
+    return (markup | set(tokenizer.all_special_ids)) - {getattr(tokenizer, "unk_token_id", None)}
 
 
 def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str) -> Encoding:

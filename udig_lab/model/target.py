@@ -174,9 +174,10 @@ def _one_each(target: Any, n: int, *, pair: bool = False) -> list[Any]:
     alone = alone or (isinstance(target, (Tensor, np.ndarray)) and target.ndim == 0)
     if isinstance(target, float):
         raise TypeError(f"target={target!r} is no whole number; pass the number of a class or its label")
+    if pair and isinstance(target, (Tensor, np.ndarray)) and target.ndim:
+        target = tuple(target.tolist()) if target.ndim == 1 else [tuple(ends) for ends in target.tolist()]
+        alone = isinstance(target, tuple) and len(target) == 2
     wishes = [target] * n if alone else list(target)
-    if len(wishes) != n and not pair:
-        raise ValueError(f"{len(wishes)} targets were given for {n} texts; pass one, or one for each")
     if len(wishes) != n:
         raise ValueError(f"{len(wishes)} targets were given for {n} texts; pass one, or one for each")
     return [plain(wish) for wish in wishes]

@@ -48,7 +48,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
                     _, was = _states.pop(id(part))
                     if isinstance(part, nn.Module):
                         part.training = was
-                    else:
+                    elif part.requires_grad != was and not part.is_inference():  # torch freezes those for good
                         part.requires_grad_(was)
 
 

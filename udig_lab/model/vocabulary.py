@@ -87,11 +87,13 @@ class Vocabulary:
 
     @cached_property
     def own(self) -> Tensor | None:
-        """(V,) bool: rows with a token of the vocabulary that the model was trained with; None where all are."""
+        """(V,) bool: rows with a token of the vocabulary that the model was trained with, special ones left out; None
+        where all are.
+        """
         if self.tokens is None:
             return None
         own = torch.tensor([bool(token) for token in self.tokens], device=self.table.device)
-        own[list(self.added_ids)] = False
+        own[[*self.added_ids, *(row for row in self.special_ids if row < len(self))]] = False
         return None if bool(own.all()) else own
 
     def name(self, row: int) -> str:
