@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: book archive test fast lint bench clean help
+.PHONY: book archive test fast lint zoo bench clean help
 
 help:
 	@echo "make book   execute the notebooks and build the book into _build/html"
 	@echo "make test   lint, types, unit tests, notebooks, built pages, browser"
 	@echo "make fast   lint, types and unit tests only"
+	@echo "make zoo    every architecture of transformers, built small, against its own output"
 	@echo "make archive  the built book and its notebooks in one file"
 	@echo "make bench  side-by-side timings (never part of the tests)"
 	@echo "make clean  remove everything that was built; keeps .venv"
@@ -43,6 +44,10 @@ fast: lint
 test: fast
 	$(RUN)/python scripts/build_book.py
 	$(RUN)/python -m pytest tests/book -n auto --dist loadgroup
+
+# In its own process each, so that a crash costs one row; fails where a number differs without a word.
+zoo: $(VENV)/ready
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(RUN)/python -m zoo
 
 # The peers come into an environment of their own, on top of the same pins.
 $(VENV)-bench/ready: requirements.lock benchmarks/requirements.txt
