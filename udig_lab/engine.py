@@ -132,7 +132,13 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool)
     parts = []
     for number, column in enumerate(columns, 1):  # one pass forward, and one backward for each
         more = number < len(columns)
-        gradient: Tensor | None = torch.autograd.grad(column, points, retain_graph=more, allow_unused=True)[0]
+        try:
+            gradient: Tensor | None = torch.autograd.grad(column, points, retain_graph=more, allow_unused=True)[0]
+        except AssertionError as error:  # Reformer's own
+            raise ValueError(
+                "this model takes gradients in training mode only, where it is random; use a method that only reads "
+                'it forward, such as method="sig"'
+            ) from error
         if gradient is None:
             break
         parts.append(gradient * weights if dimensions else torch.linalg.vecdot(gradient, weights))

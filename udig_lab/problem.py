@@ -16,7 +16,7 @@ from udig_lab.integrals import Integral
 from udig_lab.model.asked import asked_of
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
-from udig_lab.model.check import read_checked
+from udig_lab.model.check import check_order, read_checked
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import CORRECTED, Protocol
@@ -154,6 +154,7 @@ def posed(
         lengths = [len(e) for e in asked.encodings]
         # As published, F is another function than the model's on purpose.
         own = read_own(reader, lengths, budget) if check and reader.block is None else []
+        check_order(model, asked, own, budget)
         # Inputs and baselines in one go: for a single short text every pass counts.
         n = len(lengths)
 

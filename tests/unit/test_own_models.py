@@ -403,6 +403,38 @@ def test_a_model_without_an_embedding_layer():
         ul.explain(model, TEXT, tokenizer=PLAIN)
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (tf.BertLMHeadModel, tf.BertConfig(**K)),
+        (tf.XLNetLMHeadModel, tf.XLNetConfig(vocab_size=40, d_model=32, n_layer=2, n_head=4, d_inner=64)),
+    ],
+    ids=["bert", "xlnet"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_language_models_that_read_ahead(kind, config):
+    """An encoder sees the words it should guess: their sum is no log-probability, but one word is right."""
+    model = built(kind, config)
+    keywords = {"tokenizer": DECODER, "baseline": "unk", "n_steps": 8}
+    with pytest.raises(ValueError, match=r"reads ahead.*one token"):
+        ul.explain(model, [TEXT, LONGER], target=["good", "good cake"], **keywords)
+    found = ul.explain(model, TEXT, target="good", **keywords)
+    assert found.f_input == pytest.approx(own_continuation(model, DECODER, TEXT, "good"), abs=1e-3)
+
+
+def test_a_model_whose_gradient_is_taken_in_training_only():
+    """Reformer recomputes its layers backwards, and asserts that it trains; what reads it forward works."""
+    config = {"vocab_size": 40, "hidden_size": 32, "num_attention_heads": 4, "attention_head_size": 8}
+    config |= {"feed_forward_size": 64, "attn_layers": ["local"], "axial_pos_embds": False, "pad_token_id": 0}
+    config |= {"max_position_embeddings": 64, "local_attn_chunk_length": 8, "is_decoder": False}
+    model = built(tf.ReformerForSequenceClassification, tf.ReformerConfig(**config))
+    keywords = {"tokenizer": PLAIN, "target": 1, "baseline": "unk"}
+    with pytest.raises(ValueError, match=r"training mode.*sig"):
+        ul.explain(model, TEXT, **keywords)
+    found = ul.explain(model, TEXT, method="sig", n_steps=4, **keywords)
+    assert found.f_input == pytest.approx(own_class(model, found), abs=1e-4)
+
+
 # Q. Weights without gradients, models that mix padding in
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from udig_lab.model.asked import Asked, next_token
 from udig_lab.model.batching import Budget
-from udig_lab.model.inputs import Encoding
+from udig_lab.model.inputs import Encoding, first_of
 from udig_lab.model.reader import Reader, read, read_own
 from udig_lab.model.textmodel import TextModel
 
@@ -60,6 +61,33 @@ def look_at(model: TextModel, reader: Reader, texts: Sequence[Encoding], budget:
     own = [o for i in chosen for o in read_own(reader, [len(texts[i])], budget, [i])]
     read_checked(reader, lambda r: texts[chosen[r]].embeddings(model.table), chosen, lengths, budget, own)
     model.looked_at = True
+
+
+def check_order(model: TextModel, asked: Asked, own: Sequence[Tensor], budget: Budget) -> None:
+    """What a language model says first must not depend on the words it says next, though both are read at once.
+
+    Args:
+        model: the model.
+        asked: texts with what continues them.
+        own: outputs of the model itself.
+        budget: bounds a pass.
+
+    Raises:
+        ValueError: it does; the sum over the tokens would be no probability of the continuation.
+    """
+    long = [i for i, ids in enumerate(asked.ids) if len(ids) > 1]
+    if model.task != "causal" or model.in_order or not long or not own:
+        return
+    i = long[0]
+    prompt = next_token(model, [first_of(asked.encodings[i], len(asked.encodings[i]) - len(asked.ids[i]) + 1)])
+    (alone,) = read_own(Reader(model, prompt.encodings, at=prompt.at), [len(prompt.encodings[0])], budget)
+    if _differing([alone[:1]], [own[i][:1]], model) is not None:
+        raise ValueError(
+            f"{model.name} reads ahead: what it says behind text {i} changes with the words that follow, so they have "
+            "no probability as a continuation; explain one token (a target of one), or set config.is_decoder=True "
+            "where the model has it"
+        )
+    model.in_order = True
 
 
 def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) -> str | None:

@@ -149,6 +149,18 @@ def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encodin
     )
 
 
+def first_of(encoding: Encoding, n: int) -> Encoding:
+    """The first n tokens of an encoding."""
+    return Encoding(
+        encoding.input_ids[:n],
+        encoding.special[:n],
+        encoding.tokens[:n],
+        encoding.pieces[:n],
+        encoding.word_ids[:n],
+        encoding.sequence_ids[:n],
+    )
+
+
 def scaffolding(tokenizer: Any) -> set[int]:
     """Special ids and markup of chats, without [UNK]: an unknown word is a word of the text."""
     added = getattr(tokenizer, "added_tokens_decoder", {})  # Llama's <|eot_id|> stands in no other list

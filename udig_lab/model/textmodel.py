@@ -66,6 +66,7 @@ class TextModel:
         mixes: whether texts of different lengths may share a batch; found out where the model answers otherwise then.
         alone: whether it reads one text at a time, because its answers depend on what else is in the batch.
         looked_at: whether that was found out.
+        in_order: whether it was seen that a language model does not read ahead.
     """
 
     model: nn.Module
@@ -76,6 +77,7 @@ class TextModel:
     mixes: bool = True
     alone: bool = False
     looked_at: bool = field(default=False, repr=False)
+    in_order: bool = field(default=False, repr=False)
     _table: tuple[Any, Tensor] | None = field(default=None, repr=False)
     _vocabulary: tuple[Any, Vocabulary] | None = field(default=None, repr=False)
 
