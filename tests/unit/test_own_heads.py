@@ -189,6 +189,13 @@ def test_heads_that_are_not_covered_say_so(kind):
             assert found.f_input == pytest.approx(float(model(ids, token_type_ids=types).logits[0, 0]), abs=1e-4)
 
 
+def test_a_number_for_every_token_is_no_class():
+    """ELECTRA's discriminator says of every token whether it was replaced."""
+    model = built(tf.ElectraForPreTraining, tf.ElectraConfig(**K))
+    with pytest.raises(ValueError, match=r"no classes.*task="):
+        ul.explain(model, TEXTS, tokenizer=BERT, target=1, n_steps=4)
+
+
 # S. Every class from one walk
 
 

@@ -200,6 +200,35 @@ def test_a_plain_module_that_reads_its_ids_twice():
         assert found.delta_percent < 1
 
 
+class BothWays(nn.Module):
+    """A recurrent network that looks its words up again from behind, and with an axis more than needed."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.forwards, self.backwards = nn.Embedding(40, 8), nn.GRU(8, 8), nn.GRU(8, 8)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids):
+        ahead, behind = self.words(ids[None])[0], self.words(ids.flip(1))  # (n, L, 8) each
+        last = [net(x.transpose(0, 1))[0][-1] for net, x in ((self.forwards, ahead), (self.backwards, behind))]
+        return self.head(torch.cat(last, dim=1))
+
+
+def test_a_layer_that_is_asked_in_other_shapes():
+    """Both halves follow the path: F at the baseline is what the model says of the baseline's ids."""
+    torch.manual_seed(0)
+    module = BothWays()
+    model = ul.TextModel(module, BERT, embedding=module.words)
+    for found in ul.explain(model, [TEXT, LONGER], target=1, baseline="mask", n_steps=32):
+        with torch.no_grad():
+            own, at_baseline = (
+                float(module(torch.tensor([list(ids)]))[0, 1])
+                for ids in (found.input_ids, on_baseline(found, BERT.mask_token_id))
+            )
+        assert (found.f_input, found.f_baseline) == pytest.approx((own, at_baseline), abs=1e-5)
+        assert found.delta_percent < 1
+
+
 class Noisy(nn.Module):
     """It never says the same twice."""
 

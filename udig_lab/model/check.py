@@ -100,9 +100,17 @@ def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) 
         read: N outputs with every token's own embedding put in.
         own: N outputs of the model itself.
         model: the model.
+
+    Raises:
+        ValueError: their numbers depend on what else is in a batch.
     """
     tolerance = torch.finfo(_coarsest(model)).eps ** 0.5
     for number, (ours, theirs) in enumerate(zip(read, own, strict=True)):
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"{model.name} gives {len(ours)} numbers for text {number} among longer ones and {len(theirs)} for it "
+                "alone, so they are no classes; say what it is for: udig_lab.TextModel(model, tokenizer, task=…)"
+            )
         theirs = theirs.to(ours)
         real = theirs > torch.finfo(torch.bfloat16).min  # padding of spans is out of reach
         gap = (ours - theirs).abs().masked_fill(~real, 0)

@@ -152,8 +152,10 @@ def _placed(asked: Tensor, answer: Tensor, ids: Tensor, points: Tensor) -> Tenso
             return torch.cat([answer[:, :1], points[:, :-1]], dim=1)
     if asked.ndim == 2 and asked.shape == (length, n) and _same(asked, ids.T):  # XLNet reads columns
         return points.transpose(0, 1)
-    if asked.ndim == 1 and asked.shape[0] == n * length and _same(asked, ids.flatten()):
-        return points.flatten(0, 1)
+    if asked.shape == ids.shape and _same(asked, ids.flip(1)):  # the other half of a model of both directions
+        return points.flip(1)
+    if asked.numel() == n * length and _same(asked.flatten(), ids.flatten()):  # all in one row, or with an axis more
+        return points.reshape(answer.shape)
     return None
 
 
