@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from zoo.__main__ import as_json
+from zoo.__main__ import as_json, main
 from zoo.build import TASKS, architectures, tiny_model
 from zoo.judge import BARE, COMPLETE, OUTCOMES, REFUSED, SILENT, TOLERANCE, UNBUILT, WORKS, Verdict, judge
 from zoo.pool import verdicts
@@ -75,6 +75,23 @@ def test_the_record_counts_what_it_holds():
     assert [row["kind"] for row in told["rows"]] == ["a", "b", "c"]
     assert set(told["versions"]) == {"python", "torch", "transformers", "udig_lab"}
     assert all(row["outcome"] in OUTCOMES for row in told["rows"])
+
+
+def test_a_run_goes_on_where_it_was_stopped(monkeypatch, tmp_path, capsys):
+    record, asked = tmp_path / "zoo.json", []
+
+    def judged(pairs, **_):
+        asked.extend(pairs)
+        return (Verdict(*pair, WORKS) for pair in pairs)
+
+    monkeypatch.setattr("zoo.__main__.verdicts", judged)
+    monkeypatch.setattr("sys.argv", ["zoo", "bert", "gpt2", "--task", "span", "--output", str(record)])
+    assert main() == 0
+    monkeypatch.setattr("sys.argv", ["zoo", "bert", "xlm", "--task", "span", "--output", str(record), "--resume"])
+    assert main() == 0
+    assert [kind for _, kind in asked] == ["bert", "gpt2", "xlm"]
+    assert [row["kind"] for row in json.loads(record.read_text())["rows"]] == ["bert", "gpt2", "xlm"]
+    assert "span" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("task", TASKS)

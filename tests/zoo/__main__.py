@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--task", choices=TASKS, action="append", help="default: all three")
     parser.add_argument("--output", type=Path, default=RECORD)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="leave out what the output holds already")
     options = parser.parse_args()
     pairs = [
         (task, kind)
@@ -37,9 +38,14 @@ def main() -> int:
         for kind in architectures(task)
         if not options.kinds or kind in options.kinds
     ]
+    rows = _recorded(options.output) if options.kinds or options.task or options.resume else []
+    if options.resume:
+        known = {(row.task, row.kind) for row in rows}
+        pairs = [pair for pair in pairs if pair not in known]
     bar = tqdm(verdicts(pairs, jobs=options.jobs), total=len(pairs), unit="model", disable=not sys.stderr.isatty())
-    rows = _merged(list(bar), options.output) if options.kinds or options.task else list(bar)
-    options.output.write_text(as_json(rows), encoding="utf8")
+    for row in bar:
+        rows = _replaced(rows, row)
+        options.output.write_text(as_json(rows), encoding="utf8")  # a run that is stopped can go on
     for task, number in counts(rows).items():
         print(task, number)
     wrong = [row for row in rows if row.outcome in (SILENT, BARE)]
@@ -48,11 +54,15 @@ def main() -> int:
     return int(bool(wrong))
 
 
-def _merged(new: Sequence[Verdict], record: Path) -> list[Verdict]:
-    """New rows in the place of a record's own."""
-    old = json.loads(record.read_text(encoding="utf8"))["rows"] if record.exists() else []
-    rows = {(row.task, row.kind): row for row in [*(Verdict(**row) for row in old), *new]}
-    return sorted(rows.values(), key=lambda row: (list(TASKS).index(row.task), row.kind))
+def _recorded(record: Path) -> list[Verdict]:
+    """The rows of a record; none where there is no record."""
+    return [Verdict(**row) for row in json.loads(record.read_text(encoding="utf8"))["rows"]] if record.exists() else []
+
+
+def _replaced(rows: Sequence[Verdict], new: Verdict) -> list[Verdict]:
+    """Rows in order, with a new one in the place of its own."""
+    found = {(row.task, row.kind): row for row in [*rows, new]}
+    return sorted(found.values(), key=lambda row: (list(TASKS).index(row.task), row.kind))
 
 
 def counts(rows: Sequence[Verdict]) -> dict[str, dict[str, int]]:
