@@ -13,10 +13,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from cycler import cycler
-from matplotlib.text import Text
 
 from udig_lab.colours import THEMES
-from udig_lab.fonts import OWN, families
+from udig_lab.fonts import FONT, fit_fonts, reader_fonts, warn_of
 
 _DPI = 110  # dots an inch, as figures are saved
 _WIDE = 7.5  # inches: a wider figure keeps a legible size on a phone, and scrolls there
@@ -41,7 +40,8 @@ def style(theme: str = "light") -> Any:
             "axes.titlesize": "medium",
             "axes.titlelocation": "left",
             "axes.prop_cycle": cycler(color=look.cycle),
-            "font.sans-serif": [OWN],
+            "font.family": ["sans-serif"],
+            "font.sans-serif": [FONT],
             "legend.frameon": False,
             "legend.fontsize": "small",
             "lines.linewidth": 1.8,
@@ -102,32 +102,26 @@ def show(
 
     Raises:
         ValueError: an empty alt text.
+
+    Warns:
+        UserWarning: characters that no font of this machine holds.
     """
     if not alt.strip():
         raise ValueError("alt is empty; say in a sentence what the figure shows")
     columns = columns or panels
-    grid = -(-panels // columns), columns
-    images, fonts = {}, [OWN]
+    images, missing, own = {}, set[str](), reader_fonts()
     for theme in THEMES:
-        images[theme], letters = _drawn(draw, style(theme) | {"font.family": fonts}, panels, grid, size)
-        if theme == "light" and len(fonts := families(letters)) > 1:
-            images[theme], _ = _drawn(draw, style(theme) | {"font.family": fonts}, panels, grid, size)
+        with mpl.rc_context(style(theme)), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # said below, once for all
+            figure, axes = plt.subplots(-(-panels // columns), columns, figsize=size, squeeze=False)
+            try:
+                draw(*axes.flat[:panels])
+                missing = fit_fonts(figure, own)
+                figure.tight_layout()
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format="png", bbox_inches="tight")
+                images[theme] = buffer.getvalue()
+            finally:
+                plt.close(figure)
+    warn_of(missing)
     return Picture(images, alt, caption)
-
-
-def _drawn(
-    draw: Callable[..., None], look: Any, panels: int, grid: tuple[int, int], size: tuple[float, float]
-) -> tuple[bytes, set[str]]:
-    """One variant of a figure as PNG, and the letters it holds."""
-    with mpl.rc_context(look), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # ``families`` says it, once
-        figure, axes = plt.subplots(*grid, figsize=size, squeeze=False)
-        try:
-            draw(*axes.flat[:panels])
-            figure.tight_layout()
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", bbox_inches="tight")
-            letters = {letter for text in figure.findobj(Text) for letter in text.get_text()}
-        finally:
-            plt.close(figure)
-    return buffer.getvalue(), letters

@@ -38,6 +38,7 @@ class Problem:
         reader: embeddings -> the model's output.
         target: output -> F.
         at_input, at_baseline: (N,) F at the explicands and at the baselines; (N, C) where every class is explained.
+        protocol: how the model is read, and which rows may be anchors.
         budget: bounds every pass through the model.
         progress: whether long work shows a bar.
     """
@@ -49,6 +50,7 @@ class Problem:
     target: Target
     at_input: Tensor
     at_baseline: Tensor
+    protocol: Protocol
     budget: Budget
     progress: bool = False
 
@@ -175,7 +177,9 @@ def posed(
                     f"F of text {number} is not finite ({float(value.sum())}): check the model's weights, or use a "
                     "wider number type"
                 )
-        yield Problem(model, asked.encodings, start, reader, explained, f_input, f_baseline, budget, progress)
+        yield Problem(
+            model, asked.encodings, start, reader, explained, f_input, f_baseline, protocol, budget, progress
+        )
 
 
 def _values(target: Target, outputs: Sequence[Tensor]) -> Tensor:

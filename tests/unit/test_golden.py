@@ -1,6 +1,7 @@
 """Parity with the published implementations."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import udig_lab as ul
 from udig_lab.attribution import Attribution
 from udig_lab.methods.anchors import udig_anchors
 from udig_lab.methods.walk import DigSearch
+from udig_lab.model.protocol import PROTOCOLS
 from udig_lab.paths import monotone, upscale
 
 DIG_CASES, UDIG_CASES = range(16), range(16, 32)
@@ -103,7 +105,7 @@ def test_attributions_of_paths_through_words(case, protocol, tiny):
         special_ids=SPECIAL,
         baseline=SPECIAL[3],
         method=case["method"],
-        protocol=protocol,
+        protocol=replace(PROTOCOLS[protocol], special_tokens_compete=True),  # the reference's search knows no others
         n_steps=case["steps"],
         n_neighbors=case["neighbours"],
         factor=case["factor"],

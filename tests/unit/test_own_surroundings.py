@@ -115,7 +115,7 @@ def test_letters_of_every_script_are_drawn_or_one_sentence_says_which_are_not(la
     assert set(picture.images) == {"light", "dark"}
     assert len(picture.images["light"]) > 1000
     assert len(caught) <= (script != "own"), [str(w.message) for w in caught]
-    assert all("no installed font" in str(w.message) for w in caught)
+    assert all("no font of this machine" in str(w.message) for w in caught)
 
 
 def test_an_installed_font_takes_over_where_the_books_own_has_no_letter(lab, tmp_path, monkeypatch):
@@ -142,7 +142,7 @@ def test_an_installed_font_takes_over_where_the_books_own_has_no_letter(lab, tmp
     fonts = font_manager.fontManager.ttflist
     with monkeypatch.context() as bare:
         bare.setattr(font_manager.fontManager, "ttflist", [f for f in fonts if f.name == "DejaVu Sans"])
-        with pytest.warns(UserWarning, match="no installed font draws 中"):
+        with pytest.warns(UserWarning, match="no font of this machine holds U.4E2D"):
             boxes = found.plot()
         font_manager.fontManager.addfont(tmp_path / "one.ttf")
         picture = found.plot()
@@ -193,6 +193,12 @@ def test_special_rows_are_no_anchors_even_where_they_are_near(method):
     found = ul.explain(model, LONGER, method=method, baseline="mask", n_steps=5, n_neighbors=8)
     anchors = {word for words in found.anchors if words for word in words}
     assert not anchors & set(BERT.all_special_tokens)
+
+
+def test_special_rows_compete_where_the_protocol_lets_them(lab):
+    for protocol, present in (("corrected", False), ("as_published", True)):
+        found = ul.explain(lab, SENTENCE, method="udig", baseline="pad", protocol=protocol)
+        assert any("[MASK]" in words for words in found.anchors if words) == present
 
 
 # R. Surroundings

@@ -17,7 +17,7 @@ from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.paths import monotone, upscale
 
 STRATEGIES = ("greedy", "maxcount")
-CANDIDATES = ("all", "words")
+CANDIDATES = ("all", "tokens", "words")
 BASELINE_ANCHOR = -1  # stands for the baseline in a list of anchors, when no candidate row was left
 
 # Tokens whose anchors are chosen together: 32 x 50 candidates x 384 numbers is 2.4 MB, which stays in cache.
@@ -49,7 +49,7 @@ def udig_anchors(
         n_steps: m, the number of interpolation points.
         n_neighbors: candidates per point.
         strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
-        candidates: "all" tokens of a text, or "words" (no unused or non-Latin rows).
+        candidates: "all" rows with a token, "tokens" (no special ones), or "words" (no unused or non-Latin ones either).
 
     Returns:
         (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
@@ -147,14 +147,16 @@ COSTS = {"greedy": _greedy_cost, "maxcount": _maxcount_cost}
 def allowed_rows(vocabulary: Vocabulary, candidates: str) -> Tensor | None:
     """(V,) bool: the rows a kind of candidates admits; None for all.
 
-    A row without a token (a table padded beyond its tokenizer), a special row and a row that was added to a finished
-    vocabulary never compete: they are no words that a text could hold.
+    A row without a token (a table padded beyond its tokenizer) and a row that was added to a finished vocabulary never
+    compete: neither was trained with the others.
 
     Raises:
         ValueError: an unknown kind.
     """
     if candidates not in CANDIDATES:
         raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
+    if candidates == "tokens" and vocabulary.special_ids:
+        return vocabulary.without_special
     return vocabulary.words if candidates == "words" else vocabulary.own
 
 

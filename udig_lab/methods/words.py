@@ -34,7 +34,8 @@ def dig(
         factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
         strategy: "greedy" or "maxcount".
         rule: "left" as published, "right", "midpoint" or "trapezoid".
-        candidates: "all" rows of the table, or "words".
+        candidates: "all" rows of the table (special ones only under a protocol in which special tokens compete),
+            or "words".
 
     Source: Sanyal & Ren, EMNLP 2021, arXiv 2108.13654; the defaults are its code's.
     """
@@ -60,7 +61,8 @@ def udig(
         factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
         strategy: "greedy" or "maxcount".
         rule: "left" as published, "right", "midpoint" or "trapezoid".
-        candidates: "all" rows of the table, or "words".
+        candidates: "all" rows of the table (special ones only under a protocol in which special tokens compete),
+            or "words".
 
     Source: Sinha Roy & Kundu, arXiv 2412.03886; settings of its recorded DistilBERT run.
     """
@@ -111,6 +113,8 @@ def _search(
     baseline, vocabulary = problem.baseline, problem.model.vocabulary
     if baseline.value.ndim != 1:
         raise ValueError("paths through words need one baseline row for all tokens; pass a token, a name or (D,)")
+    if candidates == "all" and not problem.protocol.special_tokens_compete:
+        candidates = "tokens"
     settings = (n_steps, n_neighbors, strategy, candidates)
     key = (kind, *settings, baseline.row if baseline.row is not None else tuple(baseline.value.tolist()))
     search = vocabulary.searches.get(key)

@@ -87,14 +87,21 @@ class Vocabulary:
 
     @cached_property
     def own(self) -> Tensor | None:
-        """(V,) bool: rows with a token of the vocabulary that the model was trained with, special ones left out; None
-        where all are.
-        """
+        """(V,) bool: rows with a token of the vocabulary that the model was trained with; None where all are."""
         if self.tokens is None:
             return None
         own = torch.tensor([bool(token) for token in self.tokens], device=self.table.device)
-        own[[*self.added_ids, *(row for row in self.special_ids if row < len(self))]] = False
+        own[list(self.added_ids)] = False
         return None if bool(own.all()) else own
+
+    @cached_property
+    def without_special(self) -> Tensor:
+        """(V,) bool: the same, and none of the special rows."""
+        own = (
+            torch.ones(len(self), dtype=torch.bool, device=self.table.device) if self.own is None else self.own.clone()
+        )
+        own[[row for row in self.special_ids if row < len(self)]] = False
+        return own
 
     def name(self, row: int) -> str:
         """The token of a row."""
