@@ -6,9 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    "colours",
-    "fonts",
-    *(f"model.{room}" for room in ("asked", "batching", "check", "embedding", "kimcnn", "reader")),
+    *("colours", "fonts", "saving", "methods.settings"),
+    *(f"model.{room}" for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "reader")),
     *("model", "faithfulness"),
     *("experiments", "experiments.cluster", "experiments.store"),  # the public part of experiments is listed
 }

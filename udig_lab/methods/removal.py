@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from udig_lab.paths import segments
 from udig_lab.problem import Problem
 
 EXACT = "exact"
+_DRAWS = threading.Lock()  # captum draws from the one generator that all threads share
 
 
 def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Passes:
@@ -73,8 +75,11 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
     Source: Castro, Gomez & Tejada 2009; Strumbelj & Kononenko 2010; computed by captum, whose default is 25 orders.
 
     Raises:
+        ValueError: no samples.
         ImportError: captum is not installed.
     """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, not {n_samples}")
     captum = captum_attr("shapley_sampling")
 
     def find() -> dict[str, Any]:
@@ -89,7 +94,7 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
         def value(points: Tensor) -> Tensor:
             return problem.values(lambda r: points[r], [i] * len(points))
 
-        with torch.random.fork_rng(), torch.no_grad():
+        with _DRAWS, torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
             values = captum.ShapleyValueSampling(value).attribute(
                 explicand[None],

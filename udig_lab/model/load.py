@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from udig_lab.model.textmodel import TextModel
 ASSETS = Path(__file__).parents[1] / "assets"
 PROFILES = ("mini", "lab", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
+_LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
 
 # The checkpoints the papers' code names (Sanyal & Ren 2021, Enguehard 2023, Sinha Roy & Kundu 2024).
@@ -111,7 +113,7 @@ def _quiet() -> Iterator[None]:
 def _load(source: str, task: str, name: str, device: torch.device) -> TextModel:
     head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
     try:
-        with _quiet():
+        with _LOADING, _quiet():
             model, info = head.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(source)
             if len(tokenizer) <= len(tokenizer.all_special_ids):

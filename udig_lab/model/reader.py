@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from udig_lab.model.textmodel import TextModel
 
 PRECISIONS = ("float32", "bfloat16")
 _ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids", "use_cache", "logits_to_keep")
+_KERNEL = threading.RLock()
 
 
 class Reader:
@@ -155,7 +157,9 @@ class Reader:
             if self.precision == "bfloat16" and points.requires_grad:
                 stack.enter_context(torch.autocast(points.device.type, torch.bfloat16))
                 if points.device.type == "cpu":
-                    # The fused attention's backward pass in bfloat16 takes longer than all the rest together.
+                    # The fused attention's backward pass in bfloat16 takes longer than all the rest together. The
+                    # choice is one for all threads.
+                    stack.enter_context(_KERNEL)
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 

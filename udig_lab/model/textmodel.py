@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from udig_lab.model.borrowing import Borrowed, lock_of
 from udig_lab.model.embedding import device_of, embedding_layer, table_of, unwrapped, version_of
 from udig_lab.model.heads import TASKS, task_of
 from udig_lab.model.ids import encode_ids, unpadded
 from udig_lab.model.inputs import Encoding, encode, is_chat, rendered
 from udig_lab.model.vocabulary import Vocabulary
 
-_states: dict[int, tuple[nn.Module | Tensor, bool]] = {}  # what is in use, by identity, and how it was found
-_users: Counter[int] = Counter()  # how many calls use it
-_lock = threading.Lock()
 
+def left_as_found(model: nn.Module) -> Borrowed:
+    """Evaluation mode and no parameter gradients inside; everything as it was outside, also after an error or Ctrl-C.
 
-@contextmanager
-def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; everything as it was outside, also after an error.
-
-    Of several calls at once, on one model or on models that share some of their modules, the last to end leaves them
-    as the first found them.
+    One thread at a time has the model, and may enter again; models that share modules are used at once.
     """
-    parts: list[nn.Module | Tensor] = [*model.modules(), *model.parameters()]
-    with _lock:
-        for part in parts:
-            _states.setdefault(id(part), (part, part.training if isinstance(part, nn.Module) else part.requires_grad))
-            _users[id(part)] += 1
-        model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        with _lock:
-            for part in parts:
-                _users[id(part)] -= 1
-                if not _users[id(part)]:
-                    del _users[id(part)]
-                    _, was = _states.pop(id(part))
-                    if isinstance(part, nn.Module):
-                        part.training = was
-                    elif part.requires_grad != was and not part.is_inference():  # torch freezes those for good
-                        part.requires_grad_(was)
+    return Borrowed(model)
 
 
 @dataclass
@@ -201,7 +175,8 @@ class TextModel:
         listed = [rendered(chat, self.tokenizer) if is_chat(chat) else chat for chat in listed]
         # A text that is longer than the model reads is cut only where that was asked for.
         cut = max_length is not None and (limit is None or max_length <= limit)
-        return encode(listed, self.tokenizer, limit=max_length if cut else limit, truncate=cut), single
+        with lock_of(self.tokenizer):  # it remembers how it last cut a text
+            return encode(listed, self.tokenizer, limit=max_length if cut else limit, truncate=cut), single
 
     def _check_ids(self, encodings: Sequence[Encoding]) -> None:
         rows, limit = len(self.table), self.limit
