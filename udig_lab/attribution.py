@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
 
-from udig_lab.heatmap import shades, to_html
+from udig_lab import saving
+from udig_lab.heatmap import shades, to_html, visible
 from udig_lab.methods.trees import Group
 from udig_lab.model.inputs import Encoding
 from udig_lab.picture import Picture, show
@@ -86,6 +86,10 @@ class Attribution:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __eq__(self, other: object) -> bool:
+        """Equal where all that can be saved is: what is no number equals itself here, unlike in arithmetic."""
+        return isinstance(other, Attribution) and self.to_json() == other.to_json()
+
     @property
     def encoding(self) -> Encoding:
         """The tokenised text."""
@@ -160,7 +164,7 @@ class Attribution:
         return show(draw, alt=alt, caption=caption, size=(6.4, 0.28 * len(words) + 1.2))
 
     def __str__(self) -> str:
-        body = " ".join(f"{word}({score:+.2f})" for word, score in self.words())
+        body = " ".join(f"{visible(word)}({score:+.2f})" for word, score in self.words())
         return f"{self.method} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}"
 
     def _p(self, before: str, after: str) -> str:
@@ -178,34 +182,24 @@ class Attribution:
     def to_json(self) -> str:
         """One JSON object, a few kilobytes a text.
 
-        Tensors among the settings are named, not stored.
+        It is strict: a number that is not finite is a word. Tensors among the settings are named, not stored.
         """
-        return json.dumps(asdict(self), ensure_ascii=False, default=_named)
+        return saving.written(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Attribution:
-        """The inverse of ``to_json``.
+        """The inverse of ``to_json``; what is not its work is refused.
 
         Raises:
             ValueError: the text is not an attribution.
         """
         try:
-            fields = json.loads(text)
-            if "total" in fields:  # as it was called once
-                fields["integrated"] = fields.pop("total")
-            for name in ("tokens", "pieces", "input_ids", "word_ids", "scores", "special"):
-                fields[name] = tuple(fields[name])
-            if isinstance(fields["target"], list):
-                fields["target"] = tuple(tuple(t) if isinstance(t, list) else t for t in fields["target"])
-            for name in ("token_types", "sequence_ids"):
-                if fields.get(name) is not None:
-                    fields[name] = tuple(fields[name])
-            if fields.get("anchors") is not None:
-                fields["anchors"] = tuple(None if a is None else tuple(a) for a in fields["anchors"])
-            if fields.get("groups") is not None:
-                fields["groups"] = tuple(Group(**g) for g in fields["groups"])
+            fields = saving.read(text, _CHECKS, {"total": "integrated"})
+            lengths = {len(fields[name]) for name in _PER_TOKEN if fields.get(name) is not None}
+            if len(lengths) != 1 or 0 in lengths:
+                raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} entries")
             return cls(**fields)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"this is not a saved attribution ({error}); pass what to_json() returned") from error
 
 
@@ -223,6 +217,41 @@ def text_fields(encoding: Encoding) -> dict[str, Any]:
     }
 
 
-def _named(value: object) -> str:
-    shape = tuple(getattr(value, "shape", ()))
-    return f"<{type(value).__name__} {shape}>"
+def _group(value: Any) -> Group:
+    fields = saving.some(value)
+    kinds: dict[str, Any] = {"start": saving.whole, "end": saving.whole, "label": saving.text}
+    return Group(**{name: kinds.get(name, saving.number)(item) for name, item in fields.items()})
+
+
+_PER_TOKEN = (
+    "tokens",
+    "pieces",
+    "input_ids",
+    "word_ids",
+    "scores",
+    "special",
+    "token_types",
+    "sequence_ids",
+    "anchors",
+)
+_NUMBERS = saving.each(saving.maybe(saving.whole))
+_CHECKS = {
+    "tokens": saving.each(saving.text),
+    "pieces": saving.each(saving.text),
+    "input_ids": saving.each(saving.whole),
+    "word_ids": _NUMBERS,
+    "scores": saving.each(saving.finite),
+    "special": saving.each(saving.flag),
+    "target": saving.nested,
+    "probability": saving.maybe(saving.number),
+    "token_types": saving.maybe(saving.each(saving.whole)),
+    "sequence_ids": saving.maybe(_NUMBERS),
+    "at": saving.maybe(saving.whole),
+    "settings": saving.some,
+    "anchors": saving.maybe(saving.each(saving.maybe(saving.each(saving.text)))),
+    "integrated": saving.maybe(saving.number),
+    "groups": saving.maybe(saving.each(_group)),
+    **dict.fromkeys(("target_name", "output", "method", "baseline", "protocol"), saving.text),
+    **dict.fromkeys(("f_input", "f_baseline", "seconds"), saving.number),
+    **dict.fromkeys(("evaluations", "forwards"), saving.whole),
+}

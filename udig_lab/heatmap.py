@@ -6,6 +6,7 @@ blindness. Colour is never the only signal: the sign is also in the underline, t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -14,7 +15,19 @@ from rich.text import Text
 
 from udig_lab.colours import NEGATIVE, POSITIVE
 
+# What a terminal obeys, or what turns the direction of what stands near it: C0 and C1 controls, lone surrogates, line
+# and paragraph separators, bidirectional controls.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 STRONGEST = 0.55  # opacity: text stays readable on a light and on a dark page
+
+
+def visible(text: str) -> str:
+    r"""A text for a terminal: controls are shown, not sent.
+
+    >>> visible("dull\x1b[2J")
+    'dull\\x1b[2J'
+    """
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def shades(words: Sequence[tuple[str, float]]) -> list[float]:
@@ -58,7 +71,7 @@ def to_terminal(words: Sequence[tuple[str, float]]) -> tuple[Text, Table]:
         # Blend with white: terminals have no opacity.
         mix = [round(255 + (c - 255) * min(1.0, abs(shade))) for c in colour]
         ink = "white" if abs(shade) > 0.6 else "black"
-        line.append(f" {word} ", style=f"{ink} on rgb({mix[0]},{mix[1]},{mix[2]})")
+        line.append(f" {visible(word)} ", style=f"{ink} on rgb({mix[0]},{mix[1]},{mix[2]})")
         bar = ("+" if score >= 0 else "-") * round(abs(shade) * 20)
-        table.add_row(Text(word), f"{score:+.4f}", Text(bar))
+        table.add_row(Text(visible(word)), f"{score:+.4f}", Text(bar))
     return line, table

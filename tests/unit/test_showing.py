@@ -1,6 +1,7 @@
 """Heat maps, pictures, JSON: nothing gets lost, nothing gets through unescaped."""
 
 import io
+import json
 import re
 
 import matplotlib.image
@@ -105,7 +106,9 @@ def test_every_path_names_the_words_it_comes_by(lab):
 def test_every_result_round_trips_in_kilobytes(lab, method):
     found = ul.explain(lab, SENTENCE, method=method, **QUICK[method])
     text = found.to_json()
+    json.loads(text, parse_constant=pytest.fail)  # strict: no NaN
     again = Attribution.from_json(text)
+    assert again == found
     assert again.to_json() == text
     assert again.scores == found.scores
     assert again.groups == found.groups
