@@ -1,12 +1,14 @@
 """Every mistake gets one sentence that names what was wrong and what would work."""
 
 import json
+import math
 
 import pytest
 import torch
 from transformers import AutoModel
 
 import udig_lab as ul
+from udig_lab.attribution import Attribution
 from udig_lab.experiments import Cell, recorded, run
 
 IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
@@ -26,6 +28,26 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
         ("fine", {"target": 2}, r"unknown target 2; this model has the classes negative, positive \(0 to 1\)"),
         ("fine", {"target": "good"}, "unknown target 'good'"),
         ("fine", {"target": [0, 1]}, "2 targets were given for 1 texts"),
+        ("fine", {"n_steps": 1.5}, r"n_steps=1.5 is not a whole number; pass one such as 50"),
+        ("fine", {"n_steps": True}, "n_steps=True is not a whole number"),
+        ("fine", {"n_steps": "many"}, "n_steps='many' is not a whole number"),
+        ("fine", {"n_steps": None}, "n_steps=None is not a whole number"),
+        ("fine", {"n_steps": 0}, "the gauss_legendre rule needs n_steps >= 1, not 0"),
+        ("fine", {"n_steps": 10**7}, "n_steps=10000000 is more work than can end; pass at most 100000"),
+        (
+            "fine",
+            {"rule": "adaptive", "tolerance": math.nan},
+            "tolerance=nan is not finite; pass a number",
+        ),
+        ("fine", {"tolerance": "small"}, "tolerance='small' is not a number"),
+        ("fine", {"method": "udig", "factor": 30}, "factor=30 halves 31 pieces to more than 100000 .* at most 11"),
+        ("fine", {"method": "udig", "factor": -1}, "factor=-1 halves nothing; pass at least 0"),
+        ("fine", {"method": "udig", "n_neighbors": 0}, "n_steps and n_neighbors must be at least 1, not 30 and 0"),
+        ("fine", {"method": "shapley_sampling", "n_samples": 0}, "n_samples must be at least 1, not 0"),
+        ("fine", {"method": "shapley_sampling", "n_samples": 10**6}, "n_samples=1000000 is more work than can end"),
+        ("fine", {"method": "gradient_shap", "stdev": math.inf}, "stdev=inf is not finite"),
+        ("fine", {"method": "gradient_shap", "stdev": -0.1}, "stdev=-0.1 is no standard deviation; pass at least 0"),
+        ("fine", {"method": "idg", "dimensions": 1}, "dimensions=1 is not True or False"),
         ("fine", {"steps": 5}, "ig has no setting steps; it has n_steps, rule"),
         ("fine", {"rule": "simpson"}, "unknown rule 'simpson'"),
         ("fine", {"baseline": "padding"}, "unknown baseline 'padding'"),
@@ -123,7 +145,49 @@ def test_records_that_are_not_there(tmp_path):
         recorded("sst2", folder=tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"tokens": ["a"]})])
-def test_json_that_is_no_attribution(text):
-    with pytest.raises(ValueError, match="not a saved attribution"):
+SAVED = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, "ig", "pad").to_json()
+
+
+def changed(**fields):
+    return json.dumps(json.loads(SAVED) | fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "Expecting property name"),
+        ("", "Expecting value"),
+        ("[]", "it is a list"),
+        (json.dumps({"tokens": ["a"]}), "missing 1[0-9] required"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"tokens": ' * 50_000, "nested too deeply"),
+        (SAVED.replace("0.5", "NaN"), "NaN is no JSON"),
+        (changed(scores=["NaN"]), "scores: a finite number is wanted, not 'NaN'"),
+        (changed(scores=[1e999]), "Infinity is no JSON"),
+        (SAVED.replace("0.5", "1e999"), "scores: a finite number is wanted|a number is wanted"),
+        (changed(scores=["0.5"]), "scores: a number is wanted, not '0.5'"),
+        (changed(scores=[0.5, 0.5]), "its lists have 1 and 2 entries"),
+        (changed(tokens=[]), "its lists have 0 and 1 entries"),
+        (changed(tokens="a"), "tokens: a list is wanted, not 'a'"),
+        (changed(tokens=[None]), "tokens: a text is wanted, not None"),
+        (changed(special=[0]), "special: true or false is wanted, not 0"),
+        (changed(input_ids=[10**30]), "input_ids: a whole number is wanted, not 1000"),
+        (changed(input_ids=[True]), "input_ids: a whole number is wanted, not True"),
+        (changed(target={"a": 1}), "target: a whole number is wanted"),
+        (changed(settings=[]), r"settings: an object is wanted, not \[\]"),
+        (changed(groups=[{"start": 0}]), "groups: .*missing 5 required"),
+        (changed(groups=[{"begin": 0}]), "groups: .*unexpected keyword"),
+        (changed(evil=1), "nothing is called 'evil'"),
+        (changed(version=2), "version 2 is of another release; this one reads up to 1"),
+        (changed(version="1"), "version '1' is of another release"),
+    ],
+)
+def test_json_that_is_no_attribution(text, says):
+    with pytest.raises(ValueError, match=rf"not a saved attribution \(.*({says})"):
         ul.Attribution.from_json(text)
+
+
+def test_json_of_former_versions_is_read():
+    fields = json.loads(changed(total=0.25))
+    del fields["version"], fields["integrated"]
+    assert ul.Attribution.from_json(json.dumps(fields)).total == 0.25

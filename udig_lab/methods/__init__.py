@@ -12,6 +12,7 @@ from udig_lab.methods.counterfactual import ig2
 from udig_lab.methods.groups import idg
 from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
 from udig_lab.methods.removal import shapley_sampling, sig
+from udig_lab.methods.settings import checked
 from udig_lab.methods.solution import Passes, Paths, Solution
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
 from udig_lab.problem import Problem
@@ -62,13 +63,14 @@ class Method:
         """Defaults overlaid with what was given.
 
         Raises:
-            TypeError: a setting this method does not have.
+            TypeError: a setting this method does not have, or a value of another kind than its default.
+            ValueError: a number that is not finite, or more work than can end.
         """
         unknown = given.keys() - self.defaults.keys()
         if unknown:
             has = f"it has {', '.join(self.defaults)}" if self.defaults else "it has none"
             raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}; {has}")
-        return self.defaults | given
+        return self.defaults | checked(self.defaults, given)
 
     def paths(self, name: str, problem: Problem, settings: dict[str, Any]) -> Paths:
         """The line integrals that the method would have evaluated.

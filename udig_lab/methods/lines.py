@@ -67,6 +67,8 @@ def gradient_shap(problem: Problem, *, n_samples: int = 5, stdev: float = 0.0, s
     published comparisons were run (Enguehard 2023).
     """
     _at_least_one(n_samples)
+    if stdev < 0:
+        raise ValueError(f"stdev={stdev} is no standard deviation; pass at least 0")
 
     def integral(i: int) -> Integral:
         explicand, baseline = problem.ends(i)
