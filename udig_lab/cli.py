@@ -4,43 +4,98 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
+import json
+import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from udig_lab.experiments import grid, results_folder, run
+from udig_lab.experiments import grid, own_folder, run
 from udig_lab.experiments.ledger import ledger
 from udig_lab.explainer import explain
-from udig_lab.heatmap import to_terminal
+from udig_lab.heatmap import to_terminal, visible
 from udig_lab.methods import METHODS
 from udig_lab.methods.anchors import STRATEGIES
 from udig_lab.model.load import DATASETS, PROFILES, load
 from udig_lab.model.protocol import PROTOCOLS
 from udig_lab.model.reader import PRECISIONS
 
+INTERRUPTED = 130  # the status that shells give to a process that was interrupted
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status. Wrong input is one sentence on stderr and status 2.
+    """Run a command; returns the exit status. Wrong input is one sentence on stderr and status 2; Ctrl-C, 130.
 
     >>> main(["run", "--dataset", "sst2", "--methods", "udig", "--protocols", "loose"])  # says why, on stderr
     2
     """
-    options = _parser().parse_args(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else the tokenizer warns between our lines
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is shown, too
+    with _remarks():
+        try:
+            options = _parser().parse_args(arguments)
+            return int(options.command(options))
+        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+            return _refused(error)
+        except KeyboardInterrupt:
+            _say("stopped")
+            return INTERRUPTED
+
+
+def _refused(error: Exception) -> int:
+    """Say why there is nothing."""
+    if isinstance(error, BrokenPipeError):  # who reads our lines has had enough of them; there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall Python complain when it ends
+        return 141  # as shells have it for a broken pipe
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        _say(f"{error.filename}: {error.strerror}; name another place, or free this one")
+    else:
+        _say(str(error))
+    return 2
+
+
+def _say(sentence: str) -> None:
+    print(f"udig-lab: {visible(sentence)}", file=sys.stderr)
+
+
+class _Remarks(logging.Handler):
+    """What the package logs is a sentence like any other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(record.getMessage())
+
+
+@contextmanager
+def _remarks() -> Iterator[None]:
+    handler, logger = _Remarks(), logging.getLogger("udig_lab")
+    logger.addHandler(handler)
     try:
-        return int(options.command(options))
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        print(f"udig-lab: {error}", file=sys.stderr)
-        return 2
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that answers in a sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"{message}; see: {self.prog} --help")
+        self.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="udig-lab", description=__doc__)
+    parser = _Parser(prog="udig-lab", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     one = commands.add_parser("explain", help="explain one text with a coloured heat map")
@@ -64,10 +119,20 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--architecture", default="bert", help="of the paper profile: bert, distilbert, roberta")
     many.add_argument("--precision", default="float32", choices=PRECISIONS)
     many.add_argument("--limit", type=int, help="at most so many examples, drawn with a fixed seed")
-    many.add_argument("--max-length", type=int, default=256, help="cut texts at so many tokens (default: 256)")
+    many.add_argument("--seed", type=int, default=42, help="of the draw of examples (default: 42)")
+    many.add_argument(
+        "--max-length",
+        type=_length,
+        default=256,
+        metavar="TOKENS",
+        help="cut texts there (default: 256), or none",
+    )
     many.add_argument("--workers", type=int, help="processes of the local cluster (default: one a core); 0: none")
     many.add_argument("--scheduler", help="address of a Dask cluster to join, such as tcp://host:8786")
-    many.add_argument("--output", type=Path, help="folder of the records (default: results)")
+    many.add_argument("--output", type=Path, help="folder of the records (default: results, or your data folder)")
+    many.add_argument(
+        "--force", action="store_true", help="make anew what was made from other data, weights, settings or code"
+    )
     many.set_defaults(command=_run)
 
     both = commands.add_parser("ledger", help="published numbers beside the recorded ones")
@@ -78,12 +143,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    target = int(options.target) if options.target and options.target.isdigit() else options.target
+    target = int(options.target) if re.fullmatch("[0-9]{1,9}", options.target or "") else options.target
     result = explain(
         load(options.model), options.text, method=options.method, baseline=options.baseline, target=target
     )
     if options.json:
-        print(result.to_json())
+        print(json.dumps(json.loads(result.to_json())))  # in ASCII, which every terminal and file takes
         return 0
     console = Console()
     line, table = to_terminal(result.words())
@@ -91,7 +156,7 @@ def _explain(options: argparse.Namespace) -> int:
     console.print(table)
     likely = "" if result.probability is None else f" with probability {result.probability:.3f}"
     console.print(
-        f"{result.method}, baseline {result.baseline}: {result.target_name}{likely}; "
+        f"{result.method}, baseline {visible(result.baseline)}: {visible(result.target_name)}{likely}; "
         f"sum {result.total:+.3f}, F(x) - F(x') = {result.f_input - result.f_baseline:+.3f} "
         f"(Δ% = {result.delta_percent:.1f}), {result.evaluations} gradients",
         markup=False,
@@ -115,15 +180,18 @@ def _run(options: argparse.Namespace) -> int:
         precision=options.precision,
         limit=options.limit,
         max_length=options.max_length,
+        seed=options.seed,
     )
-    folder = options.output or results_folder()
-    bar = sys.stderr.isatty()
+    folder = options.output or own_folder()
+    if options.output is None:
+        print(f"records: {folder}", flush=True)
+    how = {"scheduler": options.scheduler, "workers": options.workers, "force": options.force}
     try:
-        files = run(cells, folder, scheduler=options.scheduler, workers=options.workers, progress=bar)
+        files = run(cells, folder, progress=sys.stderr.isatty(), **how)
     except KeyboardInterrupt:
-        print("udig-lab: stopped; finished shards are kept, run the same command again to go on", file=sys.stderr)
-        return 130  # as shells have it for a process that was interrupted
-    print("\n".join(map(str, files)))
+        _say("stopped; finished shards are kept, run the same command again to go on")
+        return INTERRUPTED
+    print("\n".join(visible(str(file)) for file in files))
     return 0
 
 
@@ -134,9 +202,14 @@ def _ledger(options: argparse.Namespace) -> int:
     names = ("dataset", "model", "method", "baseline", "metric", "value", "ours", "verdict", "why")
     table = Table(*names, box=None)
     for entry in entries[list(names)].itertuples(index=False):
-        table.add_row(*("–" if value is None else str(value) for value in entry))
+        table.add_row(*("–" if value is None else Text(visible(str(value))) for value in entry))
     Console().print(table)
     return 0
+
+
+def _length(text: str) -> int | None:
+    """A number of tokens, or none."""
+    return None if text == "none" else int(text)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -146,7 +219,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ValueError(f"{text!r} is no setting; write NAME=VALUE, such as n_steps=50")
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two by a thousand brackets
         return name, value
 
 

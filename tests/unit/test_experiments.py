@@ -8,6 +8,7 @@ import pytest
 import udig_lab as ul
 from udig_lab.cli import main
 from udig_lab.experiments import Cell, attributions, cards, grid, recorded, results_folder, run, work
+from udig_lab.experiments.making import bare_answer
 from udig_lab.experiments.records import benchmarks
 from udig_lab.model.load import DATASETS, PROFILES
 
@@ -161,14 +162,14 @@ def test_a_finished_cell_is_not_run_again(tmp_path, monkeypatch):
     cell = Cell("trec", "random", **FEW)
     (file,) = run(cell, tmp_path, workers=0, progress=False)
     before = file.stat().st_mtime_ns
-    monkeypatch.setattr(work, "explain", None)
+    monkeypatch.setattr(work, "explained_rows", None)
     assert run(cell, tmp_path, progress=False) == [file]  # nor is a cluster started
     assert file.stat().st_mtime_ns == before
 
 
 def test_answers_are_compared_as_squad_does():
-    assert work.bare_answer("The Eiffel-Tower") == work.bare_answer("eiffel tower")
-    assert work.bare_answer("an apple") != work.bare_answer("a pear")
+    assert bare_answer("The Eiffel-Tower") == bare_answer("eiffel tower")
+    assert bare_answer("an apple") != bare_answer("a pear")
 
 
 def test_random_scores_hang_on_seed_and_text_alone(lab):

@@ -1,6 +1,6 @@
 """The ledger: published numbers, our counterparts, and verdicts that code passes."""
 
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from udig_lab.experiments.ledger import (
     order_kept,
     published,
 )
-from udig_lab.experiments.store import write_rows
+from udig_lab.experiments.records import write_record
 from udig_lab.faithfulness.statistics import Difference, Interval
 
 N = 200
@@ -37,9 +37,7 @@ def store(tmp_path):
         rows = pd.DataFrame({"id": range(N), "comprehensiveness_20": values, "comprehensiveness_50": values})
         rows = rows.assign(sufficiency_20=-values, log_odds_pad_20=-values, log_odds_mask_20=-values, delta=values)
         file = tmp_path / dataset / cell.profile / f"{cell.name}.parquet"
-        write_rows(file, rows, {"key": "made up"})
-        card = {"format": FORMAT, "cell": cell.__dict__ | {"settings": dict(cell.settings)}, "key": "made up"}
-        file.with_suffix(".json").write_text(json.dumps(card))
+        write_record(file, rows, {"format": FORMAT, "cell": asdict(cell), "key": "made up", "n": N})
         return values
 
     return tmp_path, put

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+from urllib.parse import quote
+
+import numpy as np
 
 from udig_lab.methods import method
+from udig_lab.model.load import DATASETS, PROFILES
 from udig_lab.model.protocol import as_protocol
+from udig_lab.model.reader import PRECISIONS
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}
-FORMAT = 2  # of the rows; raised when their columns change
+# Of records; raised when their columns or what their key holds change. Up to 2, cards say nothing of the code that
+# made the rows, and keys nothing of labels and answers.
+FORMAT = 3
+WITHOUT_CODE = 2
+_LONGEST = 150  # characters of a name: file systems allow 255 bytes, endings included
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,13 @@ class Cell:
         profile: where model and data come from.
         architecture: of the model, for the profile "paper".
         limit: so many examples, drawn with the seed; None takes all. A larger limit contains the smaller ones.
-        max_length: texts are cut at so many tokens.
+        max_length: texts are cut at so many tokens; None cuts none.
         precision: of gradient passes, "float32" or "bfloat16".
         seed: of the draw.
 
     Raises:
-        ValueError: an unknown method or protocol.
-        TypeError: a setting the method does not have.
+        ValueError: an unknown name, or a number that makes no sense.
+        TypeError: a setting the method does not have, or one that is no plain value.
     """
 
     dataset: str
@@ -54,21 +64,35 @@ class Cell:
 
     def __post_init__(self) -> None:
         as_protocol(self.protocol)
+        known = {"data set": (self.dataset, DATASETS), "profile": (self.profile, PROFILES)}
+        for kind, (name, names) in (known | {"precision": (self.precision, PRECISIONS)}).items():
+            if name not in names:
+                raise ValueError(f"unknown {kind} {name!r}; choose one of {', '.join(names)}")
         if self.method == ORACLE or not method(self.method).uses_baseline:
             object.__setattr__(self, "baseline", "none")
+        object.__setattr__(self, "settings", {name: _plain(name, value) for name, value in self.settings.items()})
         if self.method != ORACLE:
             method(self.method).settings(self.method, dict(self.settings))
         elif unknown := self.settings.keys() - _ORACLE_DEFAULTS.keys():
             raise TypeError(f"oracle has no setting {', '.join(sorted(unknown))}; it has width, shortlist")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit={self.limit} leaves no examples; pass at least 1, or None for all")
+        self._check_number("limit", 1, "leaves no examples", ", or None for all")
+        self._check_number("max_length", 1, "leaves no tokens", ", or None to cut none")
+        self._check_number("seed", 0, "is no seed", "")
+
+    def _check_number(self, name: str, least: int, why: str, otherwise: str) -> None:
+        value = _plain(name, getattr(self, name))
+        if not (value is None and otherwise) and (type(value) is not int or value < least):
+            raise ValueError(f"{name}={value!r} {why}; pass at least {least}{otherwise}")
+        object.__setattr__(self, name, value)
+
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        return _ORACLE_DEFAULTS if self.method == ORACLE else method(self.method).defaults
 
     @property
     def all_settings(self) -> dict[str, Any]:
         """The method's defaults overlaid with ``settings``."""
-        if self.method == ORACLE:
-            return _ORACLE_DEFAULTS | dict(self.settings)
-        return method(self.method).settings(self.method, dict(self.settings))
+        return self._defaults | dict(self.settings)
 
     @property
     def variant(self) -> str:
@@ -78,33 +102,105 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """File name, without ending: unique within a data set and profile."""
-        return "-".join([*self._stem(), self.protocol])
+        """File name, without ending: unique within a data set and profile, and safe whatever the settings hold.
+
+        Everything that is not the default is in it, except for the number of examples.
+
+        >>> Cell("sst2", "ig", settings={"n_steps": 10}, max_length=128, precision="bfloat16").name
+        'ig-n_steps=10-max_length=128-bfloat16-mask-corrected'
+        >>> Cell("sst2", "ig", "../x").name
+        'ig-..%2Fx-corrected'
+        """
+        return _short([*self._stem(), as_protocol(self.protocol).name])
 
     @property
     def explanation(self) -> str:
         """Name of the explanations it judges; cells that judge the same ones in different ways share it."""
-        return "-".join([*self._stem(), as_protocol(self.protocol).reading])
+        return _short([*self._stem(), as_protocol(self.protocol).reading])
 
     def _stem(self) -> list[str]:
-        own = [f"{k}={v}" for k, v in sorted(self.settings.items()) if k != "strategy"]
-        kind = [self.output] if self.output else []
-        model = [self.architecture] if self.profile == "paper" else []
-        return [self.variant, *own, *kind, *model, *([] if self.baseline == "none" else [self.baseline])]
+        own = {name: value for name, value in sorted(self.settings.items()) if name != "strategy"}
+        own = {name: value for name, value in own.items() if _text(value) != _text(self._defaults[name])}
+        own |= {"max_length": self.max_length} if self.max_length != _DEFAULTS["max_length"] else {}
+        own |= {"draw": self.seed} if self.seed != _DEFAULTS["seed"] else {}  # methods have a seed of their own
+        said = [f"{_safe(name)}={_safe(value)}" for name, value in own.items()]
+        said += [_safe(value) for value in (self.precision,) if value != _DEFAULTS["precision"]]
+        said += [_safe(self.output)] if self.output else []
+        said += [_safe(self.architecture)] if self.profile == "paper" else []
+        return [_safe(self.variant), *said, *([] if self.baseline == "none" else [_safe(self.baseline)])]
 
-    def fingerprint(self, *parts: str, judged: bool) -> str:
-        """Key of a shard: everything its rows depend on.
+    @property
+    def command(self) -> str:
+        """The command that records it, without its folder.
+
+        >>> Cell("sst2", "ig", settings={"n_steps": 10}, limit=4).command
+        'udig-lab run --dataset sst2 --profile lab --methods ig --set n_steps=10 --limit 4'
+        """
+        said = {"dataset": self.dataset, "profile": self.profile, "methods": self.method}
+        strategy = self.settings.get("strategy")
+        said |= {"strategies": strategy} if strategy not in (None, "greedy") else {}
+        said |= {"baselines": self.baseline} if self.baseline not in ("none", _DEFAULTS["baseline"]) else {}
+        said |= {"protocols": self.protocol} if self.protocol != _DEFAULTS["protocol"] else {}
+        said |= {"outputs": self.output} if self.output else {}
+        words = [word for name, value in said.items() for word in (f"--{name}", value)]
+        for name, value in sorted(self.settings.items()):
+            words += ["--set", f"{name}={value}"] if name != "strategy" else []
+        for name in ("architecture", "precision", "max_length", "seed", "limit"):
+            if (value := getattr(self, name)) != _DEFAULTS[name]:
+                words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
+        return shlex.join(["udig-lab", "run", *words])
+
+    def fingerprint(self, *parts: str, judged: bool, form: int = FORMAT) -> str:
+        """Key of a shard: everything its rows depend on, but for the code that makes them.
 
         Args:
             parts: fingerprints of the weights and of the shard's examples.
             judged: whether the way of judging belongs to it.
+            form: the format of the record that the key is compared with.
         """
-        fields = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings")}
-        fields["settings"] = self.all_settings
+        depends = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings")}
+        depends["settings"] = self.all_settings
         if not judged:
-            fields["protocol"] = as_protocol(self.protocol).reading
-        text = json.dumps([FORMAT, judged, fields, parts], sort_keys=True, default=str)
+            depends["protocol"] = as_protocol(self.protocol).reading
+        text = json.dumps([form, judged, depends, parts], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+_DEFAULTS = {field.name: field.default for field in fields(Cell)}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting as it can be written down: numbers of other libraries as Python's, no arrays and no objects.
+
+    Raises:
+        TypeError: a tensor, say, of which the text in a key would leave out the middle.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value)([_plain(name, item) for item in value])
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, which a record cannot hold; pass a number, a text, or a list of them"
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _safe(value: Any) -> str:
+    """A part of a file name; the hyphen, which parts names, is written as other unsafe characters are."""
+    return quote(str(value), safe="=,()' ", errors="surrogatepass").replace("-", "%2D")
+
+
+def _short(parts: Sequence[str]) -> str:
+    """Parts of a name together; where that is too long for a file system, its beginning and a fingerprint of it."""
+    name = "-".join(parts)
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 13]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def grid(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -14,14 +15,23 @@ from typing import Any
 import torch
 
 from udig_lab.experiments.cell import Cell
-from udig_lab.experiments.work import model_of, shard_file, shard_key, shard_rows
+from udig_lab.experiments.origin import model_of
+from udig_lab.experiments.work import shard_file, shard_identity, shard_rows
 
-_PATIENCE = 10  # seconds in which a scheduler must answer, and have a worker
+_PATIENCE = 10  # seconds in which a scheduler must answer
 _START = 180  # seconds in which a process must start, which it does in about five
+_NOBODY = 60  # seconds without any worker, or any answer, after which a run ends
+_LOOK = 1  # seconds between two looks at who is there
+_KINDS = {kind.__name__: kind for kind in (ValueError, TypeError, OSError, ImportError, MemoryError)}  # of sentences
 
 
 def work_through(
-    cells: Sequence[Cell], tasks: Sequence[tuple[int, int]], folder: Path, scheduler: str | None, workers: int | None
+    cells: Sequence[Cell],
+    tasks: Sequence[tuple[int, int]],
+    folder: Path,
+    scheduler: str | None,
+    workers: int | None,
+    force: bool = False,
 ) -> Iterator[int]:
     """Work through tasks.
 
@@ -31,18 +41,19 @@ def work_through(
         folder: the results folder.
         scheduler: as for ``run``.
         workers: as for ``run``.
+        force: as for ``run``.
 
     Yields:
         the number of a cell, whenever one of its shards is there.
 
     Raises:
         MemoryError: a shard whose workers died again and again.
-        OSError: no cluster, or one that went away or sees another folder.
+        OSError: no cluster, one that went away, lost its workers or sees another folder.
         ValueError: a cluster with another environment.
     """
     if workers == 0 or not tasks:
         for c, n in tasks:
-            shard_rows(cells[c], n, folder)
+            shard_rows(cells[c], n, folder, force=force)
             yield c
         return
     if workers is None and model_of(cells[tasks[0][0]]).table.is_cuda:
@@ -50,39 +61,106 @@ def work_through(
     with _client(scheduler, workers) as (distributed, client):
         futures = {}
         for rank, (c, n) in enumerate(tasks):
-            futures[client.submit(_on_worker, cells[c], n, folder, pure=False, priority=-rank)] = c, n
-        for future in distributed.as_completed(futures):
+            # The worker is told what it must make: one with another package, model or data makes nothing.
+            job = {"cell": cells[c], "number": n, "folder": folder, "force": force}
+            job |= {"identity": shard_identity(cells[c], n)}
+            futures[client.submit(_on_worker, job, pure=False, priority=-rank)] = c, n
+        where = scheduler or "the local cluster"
+        for future in _completed(distributed, client, list(futures), where):
             c, n = futures[future]
             try:
-                key = future.result()
+                problem = future.result()
             except distributed.KilledWorker as error:
                 raise MemoryError(
                     f"workers died again and again on {cells[c].name}, most likely for want of memory; "
                     "everything finished is kept: run the same command again with fewer --workers"
                 ) from error
             except distributed.CancelledError as error:
-                raise ConnectionError(
-                    f"the Dask scheduler at {scheduler} went away; everything finished is kept: start it again, "
-                    "and run the same command again"
-                ) from error
-            if key != shard_key(cells[c], n):
-                raise ValueError(
-                    f"the workers of {scheduler} have other weights, data or versions than this process; "
-                    "give them the same environment, and the same UDIG_LAB_DATA and HF_HOME"
-                )
+                raise _gone(where) from error
+            except (ModuleNotFoundError, AttributeError, TypeError) as error:
+                if "udig_lab" not in str(error) and "_on_worker" not in str(error):
+                    raise
+                raise _others(where, f"{type(error).__name__}: {error}") from error
+            if problem is not None:
+                raise _KINDS.get(problem[0], RuntimeError)(problem[1])
             file = shard_file(cells[c], n, folder, judged=True)
             if not file.is_file():
-                raise FileNotFoundError(f"{file} is made, but not here: the workers of {scheduler} see another folder")
+                raise FileNotFoundError(f"{file} is made, but not here: the workers of {where} see another folder")
             yield c
 
 
-def _on_worker(cell: Cell, number: int, folder: Path) -> str:
-    """Make one shard with the threads that the worker was given; returns what it was made from."""
+def _on_worker(job: dict[str, Any]) -> tuple[str, str] | None:
+    """Make one shard with the threads that the worker was given.
+
+    Returns:
+        what went wrong, as the name of one of ``_KINDS`` and a sentence: an exception would travel with its traceback,
+        which Dask cannot always read, and then waits for ever.
+    """
     import distributed
 
-    torch.set_num_threads(distributed.get_worker().state.nthreads)
-    shard_rows(cell, number, folder)
-    return shard_key(cell, number)
+    try:
+        worker = distributed.get_worker()
+        torch.set_num_threads(worker.state.nthreads)
+        own, asked = shard_identity(job["cell"], job["number"]), job["identity"]
+        if own != asked:
+            kinds = {"key": "other weights, data or version", "code": "other code"}
+            raise _others(worker.address, ", ".join(kinds[name] for name in asked if own.get(name) != asked[name]))
+        shard_rows(job["cell"], job["number"], job["folder"], force=job["force"])
+    except Exception as error:
+        kind = next((name for name, known in _KINDS.items() if isinstance(error, known)), "")
+        return kind, str(error) if kind else f"{type(error).__name__}: {error}"
+    return None
+
+
+def _others(where: str, what: str) -> ValueError:
+    return ValueError(
+        f"a worker of {where} would make other rows than this process ({what}); give both the same environment and "
+        "package, and the same UDIG_LAB_DATA and HF_HOME"
+    )
+
+
+def _gone(where: str) -> ConnectionError:
+    return ConnectionError(
+        f"the Dask scheduler at {where} went away; everything finished is kept: start it again, "
+        "and run the same command again"
+    )
+
+
+def _completed(distributed: Any, client: Any, futures: Sequence[Any], where: str) -> Iterator[Any]:
+    """Futures as they are done, as long as there is somebody who does them.
+
+    Raises:
+        ConnectionError: the scheduler went away, does not answer, or has no workers any more.
+    """
+    done = distributed.as_completed(futures)
+    looked = seen = time.monotonic()
+    while not done.is_empty():
+        if done.has_ready():
+            yield from done.next_batch(block=False)
+            seen = time.monotonic()
+        elif time.monotonic() - looked > _LOOK:
+            work = _work(client)
+            looked = time.monotonic()
+            seen = looked if work and any(work.values()) else seen
+            if client.status == "closed":
+                raise _gone(where)
+            if looked - seen > _NOBODY:
+                what = "has no workers" if work == {} else "does nothing" if work else "does not answer"
+                raise ConnectionError(
+                    f"the Dask scheduler at {where} {what} since {_NOBODY} s; everything finished is kept: start it "
+                    "and its workers again, and run the same command again"
+                )
+        else:
+            time.sleep(0.02)
+
+
+def _work(client: Any) -> dict[str, Any] | None:
+    """What each of the workers works at; None where the scheduler does not answer."""
+    try:
+        found: dict[str, Any] = client.sync(client.scheduler.processing, workers=None, callback_timeout=_PATIENCE)
+        return found
+    except (OSError, TimeoutError, AttributeError):  # the last, while a client has lost its scheduler
+        return None
 
 
 @contextmanager
@@ -91,6 +169,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Any, A
     dask: Any
     distributed: Any
     try:
+        import dask.config
         import dask.system
         import distributed
     except ImportError as error:
@@ -107,16 +186,19 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Any, A
             raise OSError(f"no Dask scheduler answers at {scheduler!r}; start one with: dask scheduler")
         with client:
             try:
-                client.wait_for_workers(1, timeout=_PATIENCE)
+                client.wait_for_workers(1, timeout=_NOBODY)
             except TimeoutError as error:
                 raise OSError(
-                    f"the Dask scheduler at {scheduler} has no workers; start one with: dask worker {scheduler}"
+                    f"the Dask scheduler at {scheduler} has no workers, and none came within {_NOBODY} s; "
+                    f"start one with: dask worker {scheduler}"
                 ) from error
             yield distributed, client
         return
     workers = dask.system.CPU_COUNT if workers is None else workers
     stack = ExitStack()
     try:
+        # A worker that died is started again, which may take longer than the 15 s after which Dask gives it up.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": f"{_START}s"}))
         with _deaf():
             cluster = distributed.LocalCluster(
                 n_workers=0,

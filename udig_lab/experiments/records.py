@@ -1,23 +1,43 @@
-"""Reading what was recorded: rows with their settings, the cards that say where they come from, timings."""
+"""What was recorded: where it lies, rows with their settings, the cards that say where they come from, timings."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import platformdirs
 
-from udig_lab.experiments.cell import FORMAT, Cell
-from udig_lab.experiments.store import read_rows
+from udig_lab.experiments.cell import FORMAT, WITHOUT_CODE, Cell
+from udig_lab.experiments.store import checksum, read_rows, write, write_rows
 
 _PACKAGE = Path(__file__).parents[1]
+_SUM = "sha256"  # in a card: of all the rest of it
+READABLE = (WITHOUT_CODE, FORMAT)
 
 
 def results_folder() -> Path:
-    """Recorded runs: beside the package in a clone, inside it when installed as a wheel."""
+    """Runs recorded by this project: beside the package in a clone, inside it when installed as a wheel."""
     clone = _PACKAGE.parent / "results"
-    return clone if clone.is_dir() else _PACKAGE / "results"
+    return clone if _cloned() else _PACKAGE / "results"
+
+
+def own_folder() -> Path:
+    """Where ``udig-lab run`` records: a clone's results, or the user's data folder when installed as a wheel."""
+    return (
+        results_folder() if _cloned() else Path(platformdirs.user_data_path("udig-lab", appauthor=False)) / "results"
+    )
+
+
+def _cloned() -> bool:
+    return (_PACKAGE.parent / "pyproject.toml").is_file() and (_PACKAGE.parent / "results").is_dir()
+
+
+def record_file(cell: Cell, folder: Path) -> Path:
+    """Where a cell is recorded; its card lies beside it."""
+    return folder / cell.dataset / cell.profile / f"{cell.name}.parquet"
 
 
 def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> pd.DataFrame:
@@ -36,20 +56,20 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
     parts = []
     for file, card in _cards(dataset, profile, folder):
         cell = Cell(**card["cell"])
-        rows = read_rows(file.with_suffix(".parquet"))
-        if rows is None or card.get("key", rows[1].get("key")) != rows[1].get("key"):
+        found = read_rows(file)
+        if found is None or not agree(card, found[1]):
             raise ValueError(
-                f"{file.with_suffix('.parquet')} is missing, damaged or of another run than its card; "
-                f"mend it with: udig-lab run --dataset {dataset} --profile {profile} --methods {cell.method} …"
+                f"{file} is missing, damaged or of another run than its card; "
+                f"mend it with: {_again(card)}{'' if found is None else ' --force'}"
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
-        parts.append(rows[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
+        parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
     return pd.concat(parts, ignore_index=True)
 
 
 def cards(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> list[dict[str, Any]]:
-    """The provenance cards of a data set's recorded runs; raises as ``recorded``."""
-    return [card for _, card in _cards(dataset, profile, folder)]
+    """The provenance cards of a data set's recorded runs, each with its ``name``; raises as ``recorded``."""
+    return [card | {"name": file.stem} for file, card in _cards(dataset, profile, folder)]
 
 
 def benchmarks(name: str) -> dict[str, Any]:
@@ -71,31 +91,74 @@ def benchmarks(name: str) -> dict[str, Any]:
 def read_card(file: Path) -> dict[str, Any] | None:
     """A card; None where there is none, or no whole one."""
     try:
-        card = json.loads(file.read_text(encoding="utf8"))
-    except (OSError, ValueError):
+        card: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
+        if not isinstance(card["cell"], dict) or (_SUM in card and card.pop(_SUM) != checksum(card)):
+            return None
+        if card.get("format") in READABLE:
+            Cell(**card["cell"])
+        return card
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return card if isinstance(card, dict) and "cell" in card else None
+
+
+def write_record(file: Path, rows: pd.DataFrame, card: dict[str, Any]) -> None:
+    """Rows, and their card beside them; to be called ``locked``.
+
+    The card stands in the rows' file as well: each can tell whether the other is damaged.
+    """
+    card = json.loads(json.dumps(card))  # as it will be read
+    write_rows(file, rows, card)
+    # Last: rows without a card are as if they were not there, and a card of other rows has another key.
+    write_card(file, card)
+
+
+def write_card(file: Path, card: dict[str, Any]) -> None:
+    """The card of the rows in a file; to be called ``locked``."""
+    text = json.dumps(card | {_SUM: checksum(card)}, indent=2) + "\n"
+    write(file.with_suffix(".json"), text.encode())
+
+
+def agree(card: dict[str, Any], note: dict[str, Any]) -> bool:
+    """Whether a card is that of the rows with this note."""
+    if card.get("format") == WITHOUT_CODE:  # some of these cards have no key, only their rows have
+        return bool(card.get("key", note.get("key")) == note.get("key")) and "code" not in note
+    return card == note
+
+
+def _again(card: dict[str, Any]) -> str:
+    """The command that records a card's rows again, or what is left of them."""
+    cell = Cell(**card["cell"])
+    return replace(cell, limit=None if cell.limit is None else max(cell.limit, card.get("n", 1))).command
 
 
 def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, dict[str, Any]]]:
-    """Cards with their files."""
+    """Files of rows with their cards."""
     command = f"udig-lab run --dataset {dataset} --profile {profile}"
-    files = sorted(_place(dataset, profile, folder).glob("*.json"))
+    place = (folder or results_folder()) / dataset / profile
+    files = sorted(place.glob("*.json"))
     if not files:
-        raise FileNotFoundError(f"no recorded run of {dataset} ({profile}); make one with: {command}")
-    files_and_cards = []
+        raise FileNotFoundError(
+            f"no recorded run of {dataset} ({profile}){_elsewhere(dataset, profile, folder)}; make one with: {command}"
+        )
+    found = []
     for file in files:
-        card = read_card(file)
+        card, rows = read_card(file), file.with_suffix(".parquet")
         if card is None:
-            raise ValueError(f"{file} is no card of a recorded run; remove it, or record it again with: {command}")
-        if card.get("format") != FORMAT:
+            known = read_rows(rows)
+            if known is not None and known[1].get("format") == FORMAT:  # the card stands in the rows' file, too
+                command = _again(known[1])
+            raise ValueError(f"{file} is no card of a recorded run; remove it, or mend it with: {command}")
+        if card.get("format") not in READABLE:
             raise ValueError(
                 f"{file} was written by another version (format {card.get('format', 1)}, not {FORMAT}); "
                 f"remove it with its Parquet file and record it again with: {command}"
             )
-        files_and_cards.append((file, card))
-    return files_and_cards
+        found.append((rows, card))
+    return found
 
 
-def _place(dataset: str, profile: str, folder: Path | None) -> Path:
-    return (folder or results_folder()) / dataset / profile
+def _elsewhere(dataset: str, profile: str, folder: Path | None) -> str:
+    own = own_folder()
+    if folder is None and own != results_folder() and (own / dataset / profile).is_dir():
+        return f" among this project's, but your own are in {own}: pass folder=udig_lab.experiments.own_folder()"
+    return ""

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from udig_lab.experiments.cell import FORMAT, ORACLE, Cell
+from udig_lab.experiments.cell import ORACLE, Cell
 from udig_lab.experiments.cluster import work_through
-from udig_lab.experiments.records import read_card
-from udig_lab.experiments.store import alone, read_rows, write, write_rows
-from udig_lab.experiments.work import (
-    fingerprint,
-    is_whole,
-    key_of,
-    model_of,
-    ordered_examples,
-    shard_count,
-    shard_rows,
-    shard_size,
-    weights_sha256,
-)
+from udig_lab.experiments.guard import foreign_shards, lock_of, mend_card, standing
+from udig_lab.experiments.origin import made_by, ordered_examples
+from udig_lab.experiments.records import record_file, write_record
+from udig_lab.experiments.store import locked
+from udig_lab.experiments.work import is_whole, shard_count, shard_rows, shard_size
+
+_LOG = logging.getLogger(__name__)
 
 
 def run(
@@ -37,13 +31,15 @@ def run(
     scheduler: str | None = None,
     workers: int | None = None,
     progress: bool = True,
+    force: bool = False,
 ) -> list[Path]:
     """Record cells: ``<folder>/<dataset>/<profile>/<cell>.parquet`` with a card, ``.json``, beside each.
 
     What is finished is not done again: examples are worked through in shards, and these lie in ``<folder>/.shards``,
     each written whole or not at all. A run that was killed goes on where it stood, a larger ``limit`` adds to a
-    smaller one, and several runs may work on one folder. In a script, call it under ``if __name__ == "__main__":``,
-    since the processes of the local cluster import the script.
+    smaller one, and several runs may work on one folder. What lies there is never replaced by less, nor by rows that
+    were made from other weights, texts, labels or settings, or by other code; nor do such rows join. In a script, call
+    it under ``if __name__ == "__main__":``, since the processes of the local cluster import the script.
 
     Args:
         cells: what to record, in this order.
@@ -52,6 +48,7 @@ def run(
         workers: processes of a local cluster; None starts one a core, or a single one where the model is on a GPU;
             0 works in this process.
         progress: show a bar with the time left.
+        force: make anew what was made from something else or by other code, and log what was replaced.
 
     Returns:
         the Parquet files.
@@ -67,34 +64,41 @@ def run(
             f"workers={workers} does not go with scheduler={scheduler!r}: name a scheduler, which has workers of its "
             "own, or say how many processes to start here, 0 for none"
         )
-    new = [c for c, cell in enumerate(cells) if not recorded_whole(cell, folder)]
+    for cell in cells:
+        mend_card(cell, folder)
+    new = [c for c, cell in enumerate(cells) if not _finished(cell, folder, force, tell=True)]
+    if not force:
+        for c in new:
+            if sentence := foreign_shards(cells[c], folder):
+                raise ValueError(sentence)
     tasks = [(c, n) for c in new for n in range(shard_count(cells[c])) if not is_whole(cells[c], n, folder)]
     left = Counter(c for c, _ in tasks)
     for c in new:
         if not left[c]:
-            _record(cells[c], folder)
+            _record(cells[c], folder, force)
     with _bar(sum(_weight(cells[c]) for c, _ in tasks), progress and bool(tasks)) as bar:
-        for c in work_through(cells, tasks, folder, scheduler, workers):
+        for c in work_through(cells, tasks, folder, scheduler, workers, force):
             _advance(bar, cells[c])
             left[c] -= 1
             if not left[c]:
-                _record(cells[c], folder)
-    return [result_file(cell, folder) for cell in cells]
+                _record(cells[c], folder, force)
+    return [standing(cell, folder).file for cell in cells]
 
 
-def result_file(cell: Cell, folder: Path) -> Path:
-    """Where a cell is recorded; its card lies beside it."""
-    return folder / cell.dataset / cell.profile / f"{cell.name}.parquet"
+def _finished(cell: Cell, folder: Path, force: bool, *, tell: bool = False) -> bool:
+    """Whether there is nothing left to do for a cell.
 
-
-def recorded_whole(cell: Cell, folder: Path) -> bool:
-    """Whether at least the cell's examples are recorded, from the same weights and data."""
-    file = result_file(cell, folder)
-    card, rows = read_card(file.with_suffix(".json")), read_rows(file)
-    if card is None or rows is None or card.get("format") != FORMAT or card["n"] < len(ordered_examples(cell)):
-        return False
-    key = key_of(cell, ordered_examples(replace(cell, limit=card["n"])), judged=True)
-    return bool(card.get("key", key) == rows[1].get("key") == key)
+    Raises:
+        ValueError: there is, but it would replace what must not be replaced.
+    """
+    found = standing(cell, folder)
+    if force:
+        return found.finished and not found.holds
+    if found.obstacle:
+        raise ValueError(found.obstacle)
+    if found.remark and tell:
+        _LOG.warning(found.remark)
+    return found.finished
 
 
 @contextmanager
@@ -125,39 +129,45 @@ def _advance(bar: tqdm, cell: Cell) -> None:
         bar.set_postfix_str(f"about {tqdm.format_interval(max(left, 0))} left")
 
 
-def _record(cell: Cell, folder: Path) -> None:
-    """Join a cell's shards into its results file, in the order of the data set, and write its card."""
-    file = result_file(cell, folder)
-    with alone(folder / ".shards" / cell.dataset / cell.profile / cell.name / "recorded"):
-        if recorded_whole(cell, folder):
+def _record(cell: Cell, folder: Path, force: bool) -> None:
+    """Join a cell's shards into its file, in the order of the data set, and write its card."""
+    with locked(lock_of(cell, folder)):
+        if _finished(cell, folder, force):
             return  # another run was faster, or has recorded more
-        # What was damaged or replaced since it was made, say by a run with another limit, is made again here.
-        parts = [shard_rows(cell, n, folder) for n in range(shard_count(cell))]
-        notes = [note for part in parts for _, note in part]
+        before, file = standing(cell, folder), record_file(cell, folder)
+        # What was damaged or replaced since it was made is made again here.
+        parts = [shard_rows(cell, n, folder, force=force) for n in range(shard_count(cell))]
         data = ordered_examples(cell)
         explained, judged = (pd.concat([part[i][0] for part in parts], ignore_index=True) for i in (0, 1))
         rows = pd.concat([explained, judged], axis=1)
         if cell.method == ORACLE:
             rows = rows.drop(columns=["scores"])
-        rows = rows.iloc[data.index.argsort()]
-        card = {
-            "format": FORMAT,
-            "cell": asdict(cell),
-            "settings": cell.all_settings,
-            "n": len(data),
-            "key": key_of(cell, data, judged=True),
-            "model": model_of(cell).name,
-            "weights_sha256": weights_sha256(cell),
-            "data_sha256": fingerprint(data.sort_index()),
-            "versions": {k: sorted({n["versions"][k] for n in notes}) for k in notes[0]["versions"]},
-            "machines": sorted({n["machine"] for n in notes}),
-            "seconds": round(sum(n["seconds"] for n in notes), 1),
-            "seconds_explaining": round(sum(n["seconds"] for n in notes[::2]), 1),
-            "seconds_shards": [round(sum(n["seconds"] for _, n in part), 1) for part in parts],
-        }
-        write_rows(file, rows, {name: card[name] for name in ("format", "n", "key")})
-        # Last: rows without a card are as if they were not there, and a card of other rows has another key.
-        write(file.with_suffix(".json"), (json.dumps(card, indent=2, default=str) + "\n").encode())
+        write_record(file, rows.iloc[data.index.argsort()], _card(cell, data, parts))
+        if before.file != file:
+            before.file.with_suffix(".json").unlink(missing_ok=True)
+            before.file.unlink(missing_ok=True)
+        if before.holds:
+            _LOG.warning("%s now holds %d rows; they replace %s", file, len(rows), before.holds)
+
+
+def _card(cell: Cell, data: pd.DataFrame, parts: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    """Where the rows of these shards come from."""
+    notes = [note for part in parts for _, note in part]
+    claims = set.intersection(*(set(note["claims"].items()) for note in notes))
+    sources = sorted({note["source_sha256"] for note in notes})
+    if len(sources) > 1:
+        words = "%s joins rows of %d states of the source, which make the same rows of the small shard"
+        _LOG.warning(words, cell.name, len(sources))
+    about = made_by(cell, data, judged=True)
+    return {name: about[name] for name in about if name not in ("machine", "source_sha256")} | {
+        "sources_sha256": sources,
+        "claims": dict(sorted(claims)),  # those that stood when every one of the rows was made
+        "versions": {k: sorted({n["versions"][k] for n in notes}) for k in notes[0]["versions"]},
+        "machines": sorted({n["machine"] for n in notes}),
+        "seconds": round(sum(n["seconds"] for n in notes), 1),
+        "seconds_explaining": round(sum(n["seconds"] for n in notes[::2]), 1),
+        "seconds_shards": [round(sum(n["seconds"] for _, n in part), 1) for part in parts],
+    }
 
 
 def _weight(cell: Cell) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 _NOTE = b"udig_lab"  # the file's own description, in its schema
+_SUM = "sha256"  # in the note: of rows and note
 
 Rows = tuple[pd.DataFrame, dict[str, Any]]  # with their note
 
 
 @contextmanager
-def alone(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
     """Nobody else, on this machine or another that sees the folder, is in here for the same file.
 
     The lock dies with its process: nobody waits for a killed one.
@@ -43,7 +45,7 @@ def alone(file: Path) -> Iterator[None]:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write beside the file and move: whoever is killed here leaves no half file. To be called ``alone``."""
+    """Write beside the file and move: whoever is killed here leaves no half file. To be called ``locked``."""
     # Always the same name: what a killed process leaves is overwritten, and does not pile up.
     temporary = file.with_name(f".{file.name}.part")
     try:
@@ -60,9 +62,10 @@ def write(file: Path, content: bytes) -> None:
 def write_rows(file: Path, rows: pd.DataFrame, note: dict[str, Any]) -> None:
     """Rows with a note, as one Parquet file; as ``write``."""
     table = pa.Table.from_pandas(rows, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _NOTE: json.dumps(note).encode()})
+    described = json.dumps(note | {_SUM: _sum(rows, note)}).encode()
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _NOTE: described})
     sink = pa.BufferOutputStream()
-    # Without checksums most flipped bits would be read as other numbers.
+    # Checksums of pages find most flipped bits at once; the sum in the note finds those in headers and names too.
     pq.write_table(table, sink, compression="zstd", compression_level=12, write_page_checksum=True)
     write(file, sink.getvalue().to_pybytes())
 
@@ -73,21 +76,22 @@ def read_rows(file: Path) -> Rows | None:
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             table = opened.read()
         note: dict[str, Any] = json.loads((table.schema.metadata or {}).get(_NOTE, b"{}"))
-        return table.to_pandas(), note
+        rows = table.to_pandas()
+        # Files of format 2 have no sum; a damaged one that looks like them has no code either, and joins nothing.
+        return None if _SUM in note and note.pop(_SUM) != _sum(rows, note) else (rows, note)
     except Exception:  # by what is damaged, pyarrow raises almost anything
         return None
 
 
-def once(file: Path, key: str, make: Callable[[], Rows]) -> Rows:
-    """The rows of a file with their note, made first unless a whole file with this key is there.
+def checksum(note: dict[str, Any]) -> str:
+    """SHA-256 of a description, whatever the order of its entries."""
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
 
-    Two clients may ask for the same file: one makes it, the other waits and reads. Raises as ``alone``.
-    """
-    with alone(file):
-        there = read_rows(file)
-        if there is not None and there[1].get("key") == key:
-            return there
-        rows, about = make()
-        note = about | {"key": key}
-        write_rows(file, rows, note)
-        return rows, note
+
+def _sum(rows: pd.DataFrame, note: dict[str, Any]) -> str:
+    """Of everything a file says: columns, values, note. The text of a number is the number, and nothing else is."""
+    columns = {
+        name: [value.tolist() if hasattr(value, "tolist") else value for value in column]
+        for name, column in rows.items()
+    }
+    return hashlib.sha256((repr(columns) + checksum(note)).encode()).hexdigest()
