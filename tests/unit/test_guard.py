@@ -495,3 +495,4 @@ def test_the_projects_records_are_accepted():
             found = standing(Cell(**card["cell"]), folder)
             assert found.finished, f"{file}: {found.obstacle}"
             assert found.file == file.with_suffix(".parquet")
+    forget()

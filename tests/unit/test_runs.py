@@ -318,7 +318,7 @@ _CLIENTS = """
 import os, sys
 from pathlib import Path
 from udig_lab.cli import main
-from udig_lab.experiments import store
+from udig_lab.experiments import store, work
 
 log, command = Path(sys.argv[1]), sys.argv[2:]
 
@@ -327,7 +327,7 @@ def counted(file, *more, write=store.write_rows):
         stream.write(f"{file}\\n")
     write(file, *more)
 
-store.write_rows = counted
+work.write_rows = counted
 other = os.fork()  # after the imports, which take longer than all the rest
 status = main(command)
 if other:

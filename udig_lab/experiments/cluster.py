@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -59,12 +60,12 @@ def work_through(
     if workers is None and model_of(cells[tasks[0][0]]).table.is_cuda:
         workers = 1
     with _client(scheduler, workers) as (distributed, client):
-        futures = {}
+        futures, send = {}, _sender()
         for rank, (c, n) in enumerate(tasks):
             # The worker is told what it must make: one with another package, model or data makes nothing.
             job = {"cell": cells[c], "number": n, "folder": folder, "force": force}
             job |= {"identity": shard_identity(cells[c], n)}
-            futures[client.submit(_on_worker, job, pure=False, priority=-rank)] = c, n
+            futures[client.submit(send, pickle.dumps(job), pure=False, priority=-rank)] = c, n
         where = scheduler or "the local cluster"
         for future in _completed(distributed, client, list(futures), where):
             c, n = futures[future]
@@ -77,7 +78,7 @@ def work_through(
                 ) from error
             except distributed.CancelledError as error:
                 raise _gone(where) from error
-            except (ModuleNotFoundError, AttributeError, TypeError) as error:
+            except (ImportError, AttributeError, TypeError) as error:
                 if "udig_lab" not in str(error) and "_on_worker" not in str(error):
                     raise
                 raise _others(where, f"{type(error).__name__}: {error}") from error
@@ -87,6 +88,17 @@ def work_through(
             if not file.is_file():
                 raise FileNotFoundError(f"{file} is made, but not here: the workers of {where} see another folder")
             yield c
+
+
+def _sender() -> Callable[[bytes], Any]:
+    """What is sent to workers: a function that travels whole: a worker that lacks one by its name dies silently."""
+
+    def send(job: bytes) -> Any:
+        from udig_lab.experiments.cluster import _on_worker
+
+        return _on_worker(pickle.loads(job))
+
+    return send
 
 
 def _on_worker(job: dict[str, Any]) -> tuple[str, str] | None:
