@@ -192,7 +192,7 @@ def test_a_worker_that_fails_in_a_way_nobody_foresaw(tmp_path, scheduler, worker
         run(CELLS, tmp_path / "results", scheduler=scheduler[1], progress=False)
 
 
-@pytest.mark.parametrize(("script", "words"), [(OTHER, "other code"), (OLD, "ImportError")])
+@pytest.mark.parametrize(("script", "words"), [(OTHER, "other code"), (OLD, "AttributeError")])
 def test_a_worker_of_another_version_is_refused(tmp_path, scheduler, worker, capsys, script, words):
     worker(script)
     told = ends(tmp_path / "results", scheduler[1], capsys, "would make other rows than this process", words)

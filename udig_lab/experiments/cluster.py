@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -94,9 +95,7 @@ def _sender() -> Callable[[bytes], Any]:
     """What is sent to workers: a function that travels whole: a worker that lacks one by its name dies silently."""
 
     def send(job: bytes) -> Any:
-        from udig_lab.experiments.cluster import _on_worker
-
-        return _on_worker(pickle.loads(job))
+        return resolve_name("udig_lab.experiments.cluster:_on_worker")(pickle.loads(job))
 
     return send
 
