@@ -49,7 +49,7 @@ def udig_anchors(
         n_steps: m, the number of interpolation points.
         n_neighbors: candidates per point.
         strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
-        candidates: "all" rows with a token, "tokens" (no special ones), or "words" (no unused or non-Latin ones either).
+        candidates: "all" rows with a token, "tokens" (no special ones), or "words" (nor unused and non-Latin ones).
 
     Returns:
         (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
