@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +68,7 @@ def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed
         Kundu 2024 used: ``len((question + context).split(" ")) < 80``, nothing between the two.
 
     Raises:
-        ValueError: an unknown name or profile, a broken file, or one without the needed columns.
+        ValueError: an unknown name or profile, a broken file, one without the needed columns or with a bad row.
         FileNotFoundError: the real data are neither where they should be nor on the hub.
     """
     if name not in DATASETS:
@@ -145,7 +147,7 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Rows under our column names.
 
     Raises:
-        ValueError: columns are missing.
+        ValueError: columns are missing, there are no rows, or one of them holds no text, label or answers.
     """
     columns = ", ".join(rows.columns)
     rows = rows.rename(columns={theirs: ours for theirs, ours in _SOURCES[name].ours.items() if ours not in rows})
@@ -156,7 +158,28 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
     missing = [column for column in _COLUMNS.get(name, _TEXT_COLUMNS) if column not in rows]
     if missing:
         raise ValueError(f"the data of {name} lack the columns {', '.join(missing)}: {file} has {columns}")
+    if rows.empty:
+        raise ValueError(f"{file} has no rows; fetch it again")
+    for column in ("text", "question", "context"):
+        if column in rows:
+            _every(rows, column, file, "a text", lambda value: isinstance(value, str) and bool(value.strip()))
+    if "label" in rows:
+        _every(rows, "label", file, "the number of a class", lambda value: float(value).is_integer())
+    if "answers" in rows:
+        _every(rows, "answers", file, "a list of texts", lambda v: bool(v) and all(isinstance(a, str) for a in v))
     return rows
+
+
+def _every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: Callable[[Any], bool]) -> None:
+    """Name the first row whose value is none, before a long run stumbles over it."""
+    for number, (identity, value) in enumerate(zip(rows["id"], rows[column], strict=True)):
+        try:
+            good = holds(value)
+        except (TypeError, ValueError, OverflowError):
+            good = False
+        if not good:
+            shown = "nothing" if value is None or value is pd.NA or value != value else f"{repr(value)[:60]}"
+            raise ValueError(f"{file}, row {number} (id {identity}): {column} is {shown}, not {what}; mend the file")
 
 
 def _listed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def test_a_checkpoint_without_a_head(lab, tmp_path):
 
 
 def test_a_folder_without_a_checkpoint(tmp_path):
-    with pytest.raises(OSError, match="HF_HOME"):
+    with pytest.raises(OSError, match="save_pretrained"):
         ul.load(str(tmp_path))
 
 
@@ -143,6 +143,32 @@ def test_data_without_a_column(monkeypatch, tmp_path):
 def test_records_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="make one with: udig-lab run --dataset sst2"):
         recorded("sst2", folder=tmp_path)
+
+
+@pytest.mark.parametrize("number", [-5, 10**30])
+def test_ids_of_no_vocabulary(lab, number):
+    with pytest.raises(ValueError, match=rf"token id {number} is in no vocabulary"):
+        ul.explain(lab, input_ids=[1, number, 2], special_ids=[1, 2])
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1.5, True])
+def test_lengths_that_are_none(lab, number):
+    with pytest.raises(ValueError, match=rf"max_length={number} leaves nothing of a text"):
+        ul.explain(lab, "fine", max_length=number)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1.5])
+def test_batches_that_are_none(lab, number):
+    with pytest.raises(ValueError, match=rf"internal_batch_size={number} leaves nothing to read"):
+        ul.explain(lab, "fine", internal_batch_size=number)
+
+
+@pytest.mark.parametrize("length", [600, 1000])
+def test_no_length_goes_beyond_the_models(lab, length):
+    with pytest.raises(ValueError, match="but the model reads at most 512; shorten it or pass max_length=512"):
+        ul.explain(lab, "fine " * 700, max_length=length)
+    with pytest.raises(ValueError, match=rf"has {length} ids but the model reads at most 512"):
+        ul.explain(lab, input_ids=[30] * length, special_ids=[])
 
 
 SAVED = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, "ig", "pad").to_json()

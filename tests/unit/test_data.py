@@ -156,6 +156,36 @@ def test_a_broken_file(write, left):
     )
 
 
+ROW = {"id": ["a", "b", "c"], "text": ["x", "y", "z"], "label": [0, 1, 0]}
+ASKED = {"id": ["a", "b"], "question": ["q", "q"], "context": ["c", "c"], "answers": [["c"], ["c"]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "says"),
+    [
+        ("sst2", ROW | {"text": ["x", None, "z"]}, r"row 1 \(id b\): text is nothing, not a text; mend the file"),
+        ("imdb", ROW | {"text": ["x", None, "z"]}, r"row 1 \(id b\): text is nothing, not a text"),
+        ("sst2", ROW | {"text": ["x", "y", " \n"]}, r"row 2 \(id c\): text is ' \\n', not a text"),
+        ("trec", ROW | {"label": [0, None, 1]}, r"row 1 \(id b\): label is nothing, not the number of a class"),
+        ("trec", ROW | {"label": ["0", "good", "1"]}, r"row 1 \(id b\): label is 'good', not the number of a class"),
+        ("sst2", {name: [] for name in ROW}, "has no rows; fetch it again"),
+        (
+            "squad",
+            ASKED | {"answer_starts": [[0], [0]], "answers": [["c"], []]},
+            r"row 1 \(id b\): answers is \[\], not a list of texts",
+        ),
+        (
+            "squad",
+            ASKED | {"answer_starts": [[0], [0]], "question": ["q", None]},
+            r"row 1 \(id b\): question is nothing",
+        ),
+    ],
+)
+def test_a_bad_row_is_named(write, name, columns, says):
+    file = write(name, columns)
+    sentence(lambda: ul.data.examples(name, profile="lab"), ValueError, rf"{file}(, )?.*{says}")
+
+
 def test_names(write):
     sentence(lambda: ul.data.examples("mnli"), ValueError, "unknown data set 'mnli'; choose one of sst2, .*, trec")
     sentence(lambda: ul.data.examples("sst2", profile="all"), ValueError, "unknown profile 'all'; choose one of mini")

@@ -11,6 +11,7 @@ from torch import Tensor
 from udig_lab.model.inputs import Encoding, checked, encode, scaffolding
 
 _READ = {"input_ids", "attention_mask", "token_type_ids"}  # of what a tokenizer hands back
+_LARGE = 2**31  # no vocabulary has as many rows
 _KNOWN = _READ | {"special_tokens_mask", "offset_mapping", "length", "labels", "overflow_to_sample_mapping"}
 
 
@@ -64,7 +65,7 @@ def encode_ids(
         tokenizer: gives tokens their names; None names them by number.
 
     Raises:
-        ValueError: none to explain, or nobody says which ids are special.
+        ValueError: none to explain, one that is in no vocabulary, or nobody says which ids are special.
     """
     if special_ids is None:
         if tokenizer is None:
@@ -73,6 +74,8 @@ def encode_ids(
     fixed_ids = set(special_ids)
     encodings = []
     for number, ids in enumerate(rows):
+        if outside := [i for i in ids if not 0 <= i < _LARGE]:  # the tokenizer would be asked for their names
+            raise ValueError(f"token id {outside[0]} is in no vocabulary; pass ids of this model's own tokenizer")
         special = [i in fixed_ids for i in ids]
         tokens = tokenizer.convert_ids_to_tokens(list(ids)) if tokenizer is not None else [str(i) for i in ids]
         tokens = [str(i) if token is None else token for i, token in zip(ids, tokens, strict=True)]

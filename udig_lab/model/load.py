@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from udig_lab.model.textmodel import TextModel
 ASSETS = Path(__file__).parents[1] / "assets"
 PROFILES = ("mini", "lab", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
+_FOLDER = "name a folder that save_pretrained wrote, its weights in safetensors"
 _LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
 
@@ -114,16 +116,52 @@ def _load(source: str, task: str, name: str, device: torch.device) -> TextModel:
     head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
     try:
         with _LOADING, _quiet():
-            model, info = head.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            # No code of theirs is run, and a checkpoint that is a pickle is read by torch's reader of weights only.
+            model, info = head.from_pretrained(
+                source,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they are named below
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if len(tokenizer) <= len(tokenizer.all_special_ids):
                 raise OSError("no vocabulary")  # transformers takes the lack of its file for an empty one
+    except ImportError:
+        raise  # its own sentence: what has to be installed
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any, by what it finds
+        if Path(source).is_dir():
+            raise OSError(f"cannot load {source!r}: no whole checkpoint in hub format there; {_FOLDER}") from error
         raise OSError(
             f"cannot load {source!r}: no whole checkpoint in hub format there, in the cache or on the hub; "
             "connect to the internet, or point HF_HOME at a cache that holds it, or use profile='mini'"
         ) from error
+    except UnpicklingError as error:
+        raise OSError(
+            f"cannot load {source!r}: its weights are a pickle that is damaged or holds more than weights; {_FOLDER}"
+        ) from error
+    except Exception as error:  # whatever a file of somebody else's makes of the libraries that read it
+        raise OSError(
+            f"cannot load {source!r}: its configuration, weights and tokenizer do not fit together, or one of them is "
+            f"damaged ({_first_words(error)}); {_FOLDER}"
+        ) from error
+    if info["mismatched_keys"]:
+        key, stored, wanted = sorted(info["mismatched_keys"])[0]
+        raise OSError(
+            f"cannot load {source!r}: its weights hold {key} of the shape {tuple(stored)}, its configuration wants "
+            f"{tuple(wanted)}; {_FOLDER}"
+        )
+    if lost := sorted(key for key in info["unexpected_keys"] if ".layer." in key):
+        raise OSError(
+            f"cannot load {source!r}: its configuration has no place for {lost[0]}, which its weights hold; {_FOLDER}"
+        )
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"]))
         raise ValueError(f"{source!r} is not a {task} checkpoint: it holds no {missing}; name one with a trained head")
     return TextModel(model.eval().to(device), tokenizer, name, task)
+
+
+def _first_words(error: Exception) -> str:
+    """What a library said, without the report that follows."""
+    said = f"{type(error).__name__}: {str(error).strip() or 'no reason given'}".splitlines()[0]
+    return said if len(said) < 120 else f"{said[:117]}…"

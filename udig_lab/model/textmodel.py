@@ -161,7 +161,7 @@ class TextModel:
         if isinstance(texts, Mapping) and "input_ids" in texts:
             texts, input_ids = None, texts
         limit = self.limit
-        if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+        if max_length is not None and (type(max_length) is not int or max_length < 1):
             raise ValueError(f"max_length={max_length!r} leaves nothing of a text; pass 1 or more, or None")
         if input_ids is not None:
             rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
