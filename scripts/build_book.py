@@ -6,7 +6,8 @@
     python scripts/build_book.py --no-cache         execute all notebooks anew
 
 The result is `_build/html/`. It is replaced only by a complete book: a failing cell, a warning of
-Jupyter Book or a missing page ends the build with exit status 1 and leaves the former one in place.
+Jupyter Book or a missing page ends the build with exit status 1 and leaves the former one in place, as
+does Ctrl-C, with 130.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import yaml
 from cache import EXECUTED, HTML, STAGED, Cache, Card
 from filelock import FileLock
 from run_notebooks import QUIET, cores, plan, run
+from stopping import answer_ctrl_c
 
 STAGE = Path("_build/stage")
 WORK = Path("_build/work")
@@ -42,6 +44,7 @@ class BookError(Exception):
 
 
 def main() -> int:
+    answer_ctrl_c("build_book: stopped; the former book is as it was, and what is executed is not executed again")
     arguments = parse()
     root = arguments.root.resolve()
     (root / "_build").mkdir(exist_ok=True)
@@ -161,7 +164,7 @@ def beside(root: Path, name: str, card: Card) -> None:
     script = BESIDE[name][0]
     command = [sys.executable, str(Path(__file__).with_name(script)), "--root", str(root)]
     environment = os.environ | QUIET | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    if subprocess.run(command, env=environment, check=False).returncode:
+    if subprocess.run(command, env=environment, check=False, process_group=0).returncode:
         raise BookError(f"{script} failed; no book was built.")
     card.write(time.perf_counter() - begin)
 
@@ -192,7 +195,7 @@ def jupyter_book(root: Path) -> None:
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", "-W", "--keep-going", "--path-output", str(root / WORK), str(root / STAGE)]
     environment = os.environ | {"COLUMNS": "120"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, process_group=0)
     output = re.sub("\x1b\\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
     output = output.replace(f"{root / STAGE}{os.sep}", "")
     (root / LOG).write_text(output, encoding="utf8")

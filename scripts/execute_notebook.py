@@ -10,6 +10,7 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 from prove_exercises import ExerciseError, insert_proofs, is_proof, remove_proofs
+from stopping import on_its_own
 
 CELL_TIMEOUT = 6 * 3600  # seconds; the training chapter on its full data stays below it
 ANSI = re.compile("\x1b\\[[0-9;]*m")
@@ -17,6 +18,7 @@ ANSI = re.compile("\x1b\\[[0-9;]*m")
 
 def prepare(environment: dict[str, str], log: Path) -> None:
     """Set up this worker: environment variables and a log for what kernels say outside of cells."""
+    on_its_own()
     os.environ.update(environment)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # kernels inherit both
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import Cache, Card
+from stopping import deaf
 
 FAILED = Path("_build/failed")
 HEARTBEAT = 30  # seconds without a finished notebook after which the running ones are named
@@ -111,9 +112,10 @@ def _in_parallel(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]
         initargs=(_environment(jobs[0], threads=max(1, cores() // workers)), log),
     )
     with pool:
-        waiting: dict[Future[Outcome], Job] = {
-            pool.submit(execute, job.source, job.executed, job.failed, job.parameters): job for job in jobs
-        }
+        with deaf():  # workers are started as they get work
+            waiting: dict[Future[Outcome], Job] = {
+                pool.submit(execute, job.source, job.executed, job.failed, job.parameters): job for job in jobs
+            }
         while waiting:
             ended, _ = wait(waiting, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
             if not ended:

@@ -165,7 +165,7 @@ class Attribution:
 
     def __str__(self) -> str:
         body = " ".join(f"{visible(word)}({score:+.2f})" for word, score in self.words())
-        return f"{self.method} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}"
+        return f"{visible(self.method)} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}"
 
     def _p(self, before: str, after: str) -> str:
         """The probability in words, where there is one."""

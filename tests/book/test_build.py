@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -242,3 +245,34 @@ def test_book_without_the_packages_of_the_live_page_says_so(book: Path):
     assert "built without the live model: pip could not fetch them" in text
     assert "Without scripts." in text
     assert "data-explorer" not in text
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_is_one_sentence(book: Path, times: int):
+    """Pressed in a terminal: the whole group of processes gets it."""
+    before = page(book)
+    write(book, "import os, time, pathlib", "pathlib.Path('running').write_text(str(os.getpid()))\ntime.sleep(600)")
+    command = [sys.executable, str(ROOT / "scripts" / "build_book.py"), "--root", str(book)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0, preexec_fn=_hearing
+    )
+    running = book / "notebooks" / "running"
+    while not (running.is_file() and running.read_text()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    begin = time.monotonic()
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip() == (
+        "build_book: stopped; the former book is as it was, and what is executed is not executed again"
+    )
+    assert time.monotonic() - begin < 10
+    assert page(book) == before
+    kernel = int(running.read_text())
+    assert not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE
+
+
+def _hearing() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
