@@ -15,14 +15,23 @@ help:
 	@echo "make bench  side-by-side timings (never part of the tests)"
 	@echo "make clean  remove everything that was built; keeps .venv"
 
-# torch goes first and alone, so that nothing else decides which build of it is taken.
+# Whatever is fetched must have a hash of requirements.lock. Only a build of torch that lies on this machine, in a folder
+# that pip knows (find-links), goes before PyPI's, which on Linux brings gigabytes of CUDA: then these are left out.
+INSTALL = -m pip install -q --require-hashes -r
+define environment
+	$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip install -q --no-index --no-deps $$(grep -o '^torch==[^ ]*' requirements.lock) 2>/dev/null || true
+	@if $(1)/bin/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'; then \
+	  awk '/^[^ #]/ {keep = !/^(cuda-|nvidia-|triton=)/} keep' requirements.lock > $(1)/requirements.lock; \
+	else cp requirements.lock $(1)/requirements.lock; fi
+	$(1)/bin/python $(INSTALL) $(1)/requirements.lock
+	$(1)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+endef
+
 $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "udig-lab needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install -q $$(grep '^torch==' requirements.lock)
-	$(RUN)/python -m pip install -q -r requirements.lock
-	$(RUN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(call environment,$(VENV))
 	@touch $@
 
 book: $(VENV)/ready
@@ -51,11 +60,9 @@ zoo: $(VENV)/ready
 
 # The peers come into an environment of their own, on top of the same pins.
 $(VENV)-bench/ready: requirements.lock benchmarks/requirements.txt
-	$(PYTHON) -m venv $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install -q $$(grep '^torch==' requirements.lock)
-	$(VENV)-bench/bin/python -m pip install -q -r requirements.lock
-	$(VENV)-bench/bin/python -m pip install -q -c requirements.lock -r benchmarks/requirements.txt
-	$(VENV)-bench/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(call environment,$(VENV)-bench)
+	$(VENV)-bench/bin/python -m pip list --format=freeze --exclude-editable > $(VENV)-bench/pins.txt
+	$(VENV)-bench/bin/python -m pip install -q -c $(VENV)-bench/pins.txt -r benchmarks/requirements.txt
 	@touch $@
 
 bench: $(VENV)-bench/ready
