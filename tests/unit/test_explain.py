@@ -175,6 +175,7 @@ def test_a_pair_stays_a_pair_without_token_types():
     """RoBERTa's tokenizers name no types; which part a token belongs to is kept all the same."""
     tokenizer = word_tokenizer("who wrote it she did", token_types=False)
     (encoding,) = encode([("who wrote it", "she did")], tokenizer, limit=None, truncate=False)
-    kept = replace(ul.explain(ul.load("sst2"), "fine"), **text_fields(encoding))
+    scores = tuple(range(len(encoding)))
+    kept = replace(ul.explain(ul.load("sst2"), "fine"), scores=scores, **text_fields(encoding))
     assert kept.encoding.sequence_ids == encoding.sequence_ids == (None, 0, 0, 0, None, 1, 1, None)
     assert ul.Attribution.from_json(kept.to_json()).encoding.sequence_ids == encoding.sequence_ids

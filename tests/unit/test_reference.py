@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    *("colours", "fonts", "saving", "methods.settings", "model", "faithfulness"),
+    *("colours", "fonts", "memory", "saving", "methods.settings", "model", "faithfulness"),
     *(f"model.{room}" for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "reader")),
     # The public part of experiments is listed.
     *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "claims", "making", "origin", "guard"))),
@@ -29,5 +29,5 @@ def modules():
 def test_every_room_is_shown_once():
     found = shown()
     assert len(found) == len(set(found))
-    # explain, trace and Attribution stand on the first page by the names they are called by.
-    assert set(found) | INNER | {"explainer", "tracing", "attribution"} == modules()
+    # explain, trace, estimate and Attribution stand on the first page by the names they are called by.
+    assert set(found) | INNER | {"explainer", "tracing", "estimate", "attribution"} == modules()

@@ -282,6 +282,7 @@ def test_rank_correlations():
 def test_provenance():
     cell = {"dataset": "sst2", "method": "udig", "settings": {"strategy": "maxcount"}, "precision": "bfloat16"}
     card = {
+        "name": "udig_maxcount-mask-corrected",
         "cell": cell,
         "n": 1821,
         "seconds": 12.5,

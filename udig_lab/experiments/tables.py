@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.experiments.cell import Cell
 from udig_lab.experiments.rows import aligned
 from udig_lab.faithfulness.statistics import Difference, Interval, attained, holm, interval, paired
 
@@ -199,9 +198,9 @@ def rank_correlations(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataF
 
 
 def provenance(cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Where recorded runs come from: a line a card, fingerprints by their first eight digits."""
+    """Where recorded runs come from: a line for each card of ``cards``, fingerprints by their first eight digits."""
     lines = {
-        Cell(**card["cell"]).name: {
+        card["name"]: {
             "n": card["n"],
             "seconds": card["seconds"],
             "precision": card["cell"]["precision"],

@@ -49,7 +49,8 @@ def udig_anchors(
         n_steps: m, the number of interpolation points.
         n_neighbors: candidates per point.
         strategy: "greedy" (smallest change needed to be monotone) or "maxcount" (most monotone coordinates).
-        candidates: "all" rows with a token, "tokens" (no special ones), or "words" (nor unused and non-Latin ones).
+        candidates: "all" rows with a token, "tokens" (special ones among the nearest are passed over), or "words" (no
+            special, unused or non-Latin rows).
 
     Returns:
         (T, m + 1) int64: the word itself, then its anchors; ``BASELINE_ANCHOR`` where no candidate was left.
@@ -61,7 +62,10 @@ def udig_anchors(
     positions = torch.arange(n_steps, 0, -1, dtype=torch.float64) / (n_steps + 1)  # from the word's side
     allowed = allowed_rows(vocabulary, candidates)
     table = vocabulary.table
-    barred = token_ids[:, None] if baseline_ids is None else torch.stack([token_ids, baseline_ids], dim=1)
+    special = special_rows(vocabulary, candidates).expand(len(token_ids), -1)
+    barred = torch.cat([token_ids[:, None], special], dim=1)
+    if baseline_ids is not None:
+        barred = torch.cat([barred, baseline_ids[:, None]], dim=1)
     anchors = torch.empty(len(token_ids), n_steps + 1, dtype=torch.int64, device=table.device)
     anchors[:, 0] = token_ids
     for a in range(0, len(token_ids), _BLOCK):  # blocks that fit the cache; tokens are independent
@@ -155,9 +159,16 @@ def allowed_rows(vocabulary: Vocabulary, candidates: str) -> Tensor | None:
     """
     if candidates not in CANDIDATES:
         raise ValueError(f"unknown candidates {candidates!r}; choose one of {', '.join(CANDIDATES)}")
-    if candidates == "tokens" and vocabulary.special_ids:
-        return vocabulary.without_special
     return vocabulary.words if candidates == "words" else vocabulary.own
+
+
+def special_rows(vocabulary: Vocabulary, candidates: str) -> Tensor:
+    """(S,) special rows that may not be visited: they are passed over, as rows are that were visited before.
+
+    They still count among the nearest, so that a walk that meets none of them is the same with and without them.
+    """
+    barred = [row for row in vocabulary.special_ids if row < len(vocabulary)] if candidates == "tokens" else []
+    return torch.tensor(barred, dtype=torch.int64, device=vocabulary.table.device)
 
 
 def _check(strategy: str, n_steps: int, n_neighbors: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from udig_lab.methods.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch, Visited
+from udig_lab.methods.anchors import BASELINE_ANCHOR, COSTS, AnchorSearch, Visited, special_rows
 
 _WALKS = 256  # words that walk together
 _RANKED = 2**20  # numbers of ranked neighbours that are remembered: 4 MB, and with 30 steps all rows of BERT's table
@@ -37,6 +37,10 @@ class DigSearch(AnchorSearch):
         self._owner = torch.full((len(self._ranks),), rows, device=device)  # of every place, its row of the table
         self._place = torch.full((rows + 1,), -1, device=device)  # of every row, its place
         self._count = 0
+        own = [] if self.baseline_id is None else [self.baseline_id]
+        self._barred = torch.cat(
+            [special_rows(self.vocabulary, self.candidates), torch.tensor(own, device=device).long()]
+        )
 
     def __len__(self) -> int:
         """How often the neighbours of an anchor have been ranked."""
@@ -65,7 +69,7 @@ class DigSearch(AnchorSearch):
         near = self.vocabulary.nearest(table[rows], k + 1, self.allowed)  # (b, k+1), the row itself among them, mostly
         itself = near == rows[:, None]
         itself[:, -1] |= ~itself.any(1)  # otherwise the farthest is one too many
-        barred = itself if self.baseline_id is None else itself | (near == self.baseline_id)
+        barred = itself | torch.isin(near, self._barred)
         size = max(1, _CANDIDATES // k)
         cost = torch.empty(near.shape, dtype=table.dtype, device=table.device)  # (b, k+1)
         for a in range(0, len(rows), size):  # in blocks that fit the cache

@@ -94,15 +94,6 @@ class Vocabulary:
         own[list(self.added_ids)] = False
         return None if bool(own.all()) else own
 
-    @cached_property
-    def without_special(self) -> Tensor:
-        """(V,) bool: the same, and none of the special rows."""
-        own = (
-            torch.ones(len(self), dtype=torch.bool, device=self.table.device) if self.own is None else self.own.clone()
-        )
-        own[[row for row in self.special_ids if row < len(self)]] = False
-        return own
-
     def name(self, row: int) -> str:
         """The token of a row."""
         return self.tokens[row] if self.tokens is not None else str(row)
