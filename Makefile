@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: book archive test fast lint zoo bench clean help
+.PHONY: book archive test fast lint zoo faults bench clean help
 
 help:
 	@echo "make book   execute the notebooks and build the book into _build/html"
@@ -12,6 +12,7 @@ help:
 	@echo "make fast   lint, types and unit tests only"
 	@echo "make zoo    every architecture of transformers, built small, against its own output"
 	@echo "make archive  the built book and its notebooks in one file"
+	@echo "make faults  the whole fault campaign, of which the tests hold two minutes"
 	@echo "make bench  side-by-side timings (never part of the tests)"
 	@echo "make clean  remove everything that was built; keeps .venv"
 
@@ -49,8 +50,13 @@ lint: $(VENV)/ready
 fast: lint
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest tests/unit tests/notebooks -n auto
 
-# Fast tests first; then the book, which executes every notebook; then its pages.
+# All that was done by hand once: kills, flipped bits, fuzzed texts, full disks; a quarter of an hour.
+faults: $(VENV)/ready
+	$(RUN)/python tests/faults/campaign.py --record _build/faults.json
+
+# Fast tests first; then the share of the fault campaign; then the book, which executes every notebook; then its pages.
 test: fast
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest tests/faults
 	$(RUN)/python scripts/build_book.py
 	$(RUN)/python -m pytest tests/book -n auto --dist loadgroup
 
