@@ -1,26 +1,127 @@
-"""Claims that were registered before rows were recorded, by their fingerprints."""
+"""Claims that were registered before rows were recorded, and the rule that decides them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tomllib
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _FILE = Path(__file__).with_name("claims.toml")
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says, as questions to recorded rows.
+
+    Attributes:
+        name: its entry in ``claims.toml``.
+        paper, source, words: who said it, where, and how.
+        one, other: what is compared: two variants, or two values of the column ``of``.
+        of: "variant", or another column of recorded rows.
+        variants: methods for which the values of another column are compared.
+        datasets, baselines, metrics: every combination is a question.
+        protocol: under which the rows were recorded.
+        expected: the outcome of a question that speaks for the claim.
+        reason: why these questions.
+        registered: date of the entry.
+    """
+
+    name: str
+    paper: str
+    source: str
+    words: str
+    one: str
+    other: str
+    datasets: tuple[str, ...]
+    metrics: tuple[str, ...]
+    protocol: str
+    reason: str
+    registered: str
+    of: str = "variant"
+    variants: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    expected: str = "better"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How questions are answered.
+
+    Attributes:
+        words: the rule as it was registered.
+        alpha: level of Holm's correction, and one minus that of the intervals.
+        examples: fewer decide nothing.
+        margins: the smallest difference that matters, by the beginning of a metric's name.
+    """
+
+    words: str
+    alpha: float
+    examples: int
+    margins: dict[str, float] = field(default_factory=dict)
+
+    def margin(self, metric: str) -> float:
+        """The smallest difference of a metric that matters.
+
+        Raises:
+            ValueError: none is registered.
+        """
+        for beginning, margin in self.margins.items():
+            if metric.removeprefix("aopc_").startswith(beginning):
+                return margin
+        raise ValueError(f"no margin is registered for {metric!r}; there is one for {', '.join(self.margins)}")
+
+
 @cache
 def registered_claims() -> dict[str, str]:
-    """SHA-256 of every registered claim, by its name; empty as long as none is registered.
+    """SHA-256 of every entry, by its name; empty as long as none is registered.
 
     Cards carry those that stood when the rows were made. Keys do not: a claim that is added later touches no row.
     """
-    if not _FILE.is_file():
-        return {}
-    claims = tomllib.loads(_FILE.read_text(encoding="utf8"))
     return {
-        name: hashlib.sha256(json.dumps(claim, sort_keys=True, default=str).encode()).hexdigest()
-        for name, claim in sorted(claims.items())
+        name: hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()
+        for name, entry in sorted(_entries().items())
     }
+
+
+def claims() -> dict[str, Claim]:
+    """All registered claims, by their names, in the order of their registration."""
+    return {name: _claim(name, e) for name, e in _entries().items() if e["kind"] == "claim"}
+
+
+def claim(name: str) -> Claim:
+    """A registered claim.
+
+    >>> claim("dig-greedy-ig").metrics[-1]
+    'log_odds_pad_20'
+
+    Raises:
+        ValueError: nothing of that name was registered.
+    """
+    known = claims()
+    if name not in known:
+        raise ValueError(f"no claim {name!r} is registered, so nothing is decided on it; there are {', '.join(known)}")
+    return known[name]
+
+
+def rule() -> Rule:
+    """The registered rule.
+
+    >>> rule().margin("log_odds_mask_20")
+    0.04
+    """
+    entry = _entries()["rule"]
+    return Rule(entry["words"], entry["alpha"], entry["examples"], entry["margins"])
+
+
+def _entries() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(_FILE.read_text(encoding="utf8")) if _FILE.is_file() else {}
+
+
+def _claim(name: str, entry: dict[str, Any]) -> Claim:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
+    values |= {"name": name, "registered": str(entry["registered"])}
+    return Claim(**values)

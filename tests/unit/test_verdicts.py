@@ -1,0 +1,166 @@
+"""Registered claims: never edited, asked as they stand, and decided with the same burden on both sides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udig_lab.experiments import verdicts as court
+from udig_lab.experiments.claims import claim, claims, registered_claims, rule
+from udig_lab.faithfulness.statistics import Difference
+from udig_lab.methods import METHODS
+
+# Entries of claims.toml by the beginning of their SHA-256. Lines are added here, never changed: see the file's head.
+STANDS = {
+    "dig-greedy-ig": "3a321ee02042",
+    "dig-greedy-ig-published": "d8fdbb998d3e",
+    "dig-maxcount-ig": "da566476fc51",
+    "ig2-ig": "7db34e0dd12f",
+    "mask-pad-sig": "308def4978b0",
+    "rule": "49ca53193f17",
+    "sig-ig": "ca1a125cd4da",
+    "sig-ig-published": "0f7aaec14d68",
+    "sig-robust": "0feb5cc2d74f",
+    "udig-greedy-dig": "427b1e340a6f",
+    "udig-greedy-ig": "cc10a274936b",
+    "udig-greedy-ig-published": "fd4ac9e44343",
+    "udig-greedy-sig": "b934c59b16bb",
+    "udig-maxcount-ig": "e54fcdf231d3",
+}
+OUTCOMES = (court.BETTER, court.WORSE, court.EQUAL, court.OPEN)
+TURNED = {court.BETTER: court.WORSE, court.WORSE: court.BETTER}
+TURNED |= {court.HOLDS: court.CONTRADICTED, court.CONTRADICTED: court.HOLDS}
+votes = st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=8)
+
+
+def test_what_was_registered_stands():
+    found = {name: digest[:12] for name, digest in registered_claims().items()}
+    assert found == STANDS
+
+
+def test_every_claim_can_be_asked():
+    for entry in claims().values():
+        variants = entry.variants or (entry.one, entry.other)
+        for variant in variants:
+            assert variant.removesuffix("_greedy").removesuffix("_maxcount") in METHODS
+        for metric in entry.metrics:
+            assert rule().margin(metric) > 0
+        assert entry.expected in (court.BETTER, court.EQUAL)
+        assert entry.words
+        assert entry.source.startswith("https://")
+
+
+def test_what_was_not_registered_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="no claim 'udig-wins' is registered, so nothing is decided on it; there are"):
+        claim("udig-wins")
+    with pytest.raises(ValueError, match="no margin is registered for 'seconds'"):
+        rule().margin("seconds")
+
+
+# One question
+
+
+def difference(low, high, p=0.001, n=500):
+    return Difference((low + high) / 2, low, high, n, p, p)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (difference(0.03, 0.06), "better"),
+        (difference(-0.06, -0.03), "worse"),
+        (difference(0.001, 0.019), "no difference that matters"),  # shown, and too small to matter
+        (difference(-0.03, 0.05, p=0.6), "not decided"),
+        (difference(0.3, 0.6, n=63), "not decided"),
+        (difference(0.3, 0.6, n=64), "better"),
+    ],
+)
+def test_outcomes(asked, expected):
+    assert court.outcome(asked, 0.02, 64) == expected
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 1), st.integers(2, 999))
+def test_the_burden_is_the_same_on_both_sides(mean, half, p, n):
+    one = Difference(mean, mean - half, mean + half, n, p, p)
+    other = Difference(-mean, -mean - half, -mean + half, n, p, p)
+    found = court.outcome(one, 0.02, 64)
+    assert court.outcome(other, 0.02, 64) == (found if mean == 0 else TURNED.get(found, found))
+
+
+# Many questions
+
+
+@given(votes)
+def test_turning_every_answer_turns_vote_and_verdict(answers):
+    turned = [TURNED.get(answer, answer) for answer in answers]
+    for decide in (court.together, court.verdict):
+        assert decide(turned) == TURNED.get(decide(answers), decide(answers))
+
+
+@given(votes)
+def test_a_claim_that_holds_has_nothing_against_it(answers):
+    if court.verdict(answers) == court.HOLDS:
+        assert court.WORSE not in answers
+        assert answers.count(court.BETTER) > len(answers) / 2
+    if court.verdict(answers, court.EQUAL) == court.HOLDS:
+        assert not {court.BETTER, court.WORSE} & set(answers)
+
+
+def test_correlated_metrics_have_one_vote():
+    assert court.together(["better", "better", "not decided"]) == "better"
+    assert court.together(["better", "worse", "not decided"]) == "depends"
+    assert court.together(["no difference that matters", "not decided"]) == "not decided"
+    assert court.together([]) == "not decided"
+
+
+# The docket
+
+
+def rows(variant, baseline, values, protocol="corrected"):
+    """Recorded rows of one cell, as far as questions need them."""
+    metrics = dict.fromkeys(("comprehensiveness_20", "log_odds_mask_20", "log_odds_pad_20"), values)
+    about = {"variant": variant, "method": variant, "baseline": baseline, "protocol": protocol, "output": None}
+    frame = pd.DataFrame({"id": range(len(values)), "probability": 1.0, **metrics})
+    return frame.assign(sufficiency_20=-np.asarray(values), cell=f"{variant}-{baseline}-{protocol}", **about)
+
+
+@pytest.fixture
+def small():
+    noise = np.random.default_rng(0).normal(0.3, 0.02, 100)
+    return pd.concat([rows("sig", "mask", noise + 0.1), rows("ig", "mask", noise), rows("ig", "pad", noise)])
+
+
+def test_a_docket_asks_answers_and_says_what_is_missing(small):
+    known = registered_claims()
+    cards = [{"name": f"{v}-mask-corrected", "claims": known} for v in ("sig", "ig")]
+    found = court.docket({"sst2": small}, {"sst2": cards})
+    asked = found.query("claim == 'sig-ig' and dataset == 'sst2'")
+    assert asked["n"].tolist() == [100] * 3
+    assert not asked["before"].any()
+    # Sufficiency falls as it should, log-odds rise as they should not.
+    assert asked["outcome"].tolist() == ["better", "better", "worse"]
+    assert asked["difference"].map(lambda d: round(d.mean, 6)).tolist() == [0.1, 0.1, -0.1]
+    missing = found.query("claim == 'sig-ig' and dataset == 'imdb'")
+    assert set(missing["why"]) == {"not recorded"}
+    assert set(missing["outcome"]) == {"not decided"}
+    summed = court.verdicts(found)
+    assert summed.loc["sig-ig", "depends"] == 1
+    assert summed.loc["sig-ig", "verdict"] == "depends"
+    assert summed.loc["dig-greedy-ig", "verdict"] == "not decided"
+
+
+def test_rows_that_are_older_than_their_claim_are_marked(small):
+    found = court.docket({"sst2": small}, {"sst2": [{"name": "sig-mask-corrected"}]})
+    assert found[found["n"] > 0]["before"].all()
+
+
+def test_few_texts_and_saturated_metrics_decide_nothing(small):
+    few = small[small["id"] < 63]
+    found = court.docket({"sst2": few}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
+    assert set(found["why"]) == {"fewer than 64 texts"}
+    assert set(found["outcome"]) == {"not decided"}
+    sure = small.assign(comprehensiveness_20=0.99)
+    found = court.docket({"sst2": sure}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
+    assert found["why"].tolist() == ["saturated", "", ""]
+    assert found["outcome"].iloc[0] == "not decided"
