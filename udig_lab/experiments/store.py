@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,10 +76,14 @@ def read_rows(file: Path) -> Rows | None:
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             table = opened.read()
-        note: dict[str, Any] = json.loads((table.schema.metadata or {}).get(_NOTE, b"{}"))
+        described = table.schema.metadata or {}
+        if _NOTE not in described and any(f'"{_SUM}"'.encode() in text for text in described.values()):
+            return None  # the name of the note is damaged
+        note: dict[str, Any] = json.loads(described.get(_NOTE, b"{}"))
         rows = table.to_pandas()
-        # Files of format 2 have no sum; a damaged one that looks like them has no code either, and joins nothing.
-        return None if _SUM in note and note.pop(_SUM) != _sum(rows, note) else (rows, note)
+        if _SUM not in note:  # files of format 2 have none, nor do those of other programs
+            return None if "code" in note else (rows, note)
+        return (rows, note) if note.pop(_SUM) == _sum(rows, note) else None
     except Exception:  # by what is damaged, pyarrow raises almost anything
         return None
 
@@ -89,9 +94,14 @@ def checksum(note: dict[str, Any]) -> str:
 
 
 def _sum(rows: pd.DataFrame, note: dict[str, Any]) -> str:
-    """Of everything a file says: columns, values, note. The text of a number is the number, and nothing else is."""
+    """Of everything a file says: columns, kinds of numbers, values, note. The text of a number is the number."""
     columns = {
-        name: [value.tolist() if hasattr(value, "tolist") else value for value in column]
+        name: (_kind(column), [value.tolist() if hasattr(value, "tolist") else value for value in column])
         for name, column in rows.items()
     }
     return hashlib.sha256((repr(columns) + checksum(note)).encode()).hexdigest()
+
+
+def _kind(column: pd.Series) -> str:
+    """Of numbers; texts and lists have other kinds in other versions of pandas."""
+    return column.dtype.str if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf" else ""
