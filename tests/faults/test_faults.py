@@ -11,10 +11,11 @@ import campaign
 import inputs
 import pytest
 import stores
-from tally import Tally
+from tally import Tally, table
 
 from udig_lab.experiments import store
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("faults")  # they kill and fork: one process for all of them
 
 
@@ -28,6 +29,25 @@ def test_a_share_of_the_campaign(tmp_path):
     left_out = () if campaign.may_mount() else campaign.MOUNTS
     tallies = json.loads(file.read_text())["tallies"]
     assert [t["fault"] for t in tallies] == [n for n in (*campaign.STORES, *campaign.INPUTS) if n not in left_out]
+
+
+def test_the_recorded_campaign_was_whole_and_clean():
+    """What the book shows: benchmarks/faults.json, with 0 in every column that counts failures."""
+    record = json.loads(campaign.RECORD.read_text(encoding="utf8"))
+    whole = {name: number for name, (_, number, _) in (campaign.STORES | campaign.INPUTS).items()}
+    assert [t["fault"] for t in record["tallies"]] == list(whole)
+    for t in record["tallies"]:
+        # Of fuzzed command lines, those that ask for help are left out.
+        assert whole[t["fault"]] * 0.9 <= t["tries"] <= whole[t["fault"]]
+        assert {t[name] for name in ("lost_rows", "mixed_files", "hangs", "strangers")} == {0}, t
+
+
+def test_the_book_shows_the_recorded_campaign():
+    record = json.loads(campaign.RECORD.read_text(encoding="utf8"))
+    page = (ROOT / "book" / "testing.md").read_text(encoding="utf8")
+    assert table(record["tallies"]) in page
+    assert f"on {record['date']}" in page.replace("\n", " ")
+    assert f"{record['system']}, Python {record['python']}" in page.replace("\n", " ")
 
 
 @pytest.fixture
