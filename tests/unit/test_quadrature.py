@@ -1,6 +1,7 @@
 """Rules: exactness, order, and what their weights sum to."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -30,6 +31,17 @@ def test_many_gauss_legendre_nodes_are_numpys(n):
     expected, shares = np.polynomial.legendre.leggauss(n)
     np.testing.assert_allclose(2 * nodes - 1, expected, atol=1e-15)
     np.testing.assert_allclose(2 * weights, shares, rtol=1e-8)  # numpy is less exact near both ends
+
+
+def test_many_gauss_legendre_nodes_take_memory_in_proportion():
+    """A matrix of 5,000 x 5,000 numbers would be 200 MB; numpy says here what it holds."""
+    tracemalloc.start()
+    nodes, weights = segment_rule("gauss_legendre", 5_000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000 * 8 * 100
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-10)
+    assert float((weights * nodes**9).sum()) == pytest.approx(0.1, abs=1e-10)
 
 
 @pytest.mark.parametrize(("rule", "order"), [("left", 1), ("right", 1), ("midpoint", 2), ("trapezoid", 2)])
