@@ -222,6 +222,8 @@ def interrupted(call, after):
     return ended
 
 
+# Ctrl-C that falls into a callback of the garbage collector (Dask has one) is only warned of, by Python itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("method", ["sig", "ig", "deep_lift", "ig2"])
 def test_ctrl_c_in_the_middle_of_a_call(lab, method):
     def call():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import word_tokenizer
 from torch import nn
+from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.memory import MemoryMeter
