@@ -4,8 +4,7 @@ import warnings
 
 import matplotlib as mpl
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontfile import small_font
 from matplotlib.font_manager import fontManager
 
 import udig_lab as ul
@@ -13,27 +12,6 @@ from udig_lab.fonts import reader_fonts
 from udig_lab.picture import show
 
 TEXT = "这 𓀀"  # DejaVu holds neither
-
-
-def small_font(path, name, characters):
-    """A font whose every character is a square."""
-    pen = TTGlyphPen(None)
-    pen.moveTo((0, 0))
-    for corner in ((0, 700), (700, 700), (700, 0)):
-        pen.lineTo(corner)
-    pen.closePath()
-    square, names = pen.glyph(), [f"u{ord(c):04X}" for c in characters]
-    builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder([".notdef", *names])
-    builder.setupCharacterMap(dict(zip(map(ord, characters), names, strict=True)))
-    builder.setupGlyf(dict.fromkeys([".notdef", *names], square))
-    builder.setupHorizontalMetrics(dict.fromkeys([".notdef", *names], (800, 0)))
-    builder.setupHorizontalHeader(ascent=800, descent=-200)
-    builder.setupNameTable({"familyName": name, "styleName": "Regular"})
-    builder.setupOS2(sTypoAscender=800, usWinAscent=800, usWinDescent=200)
-    builder.setupPost()
-    builder.save(path)
-    return path
 
 
 @pytest.fixture

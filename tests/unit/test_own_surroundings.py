@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers as tf
 from conftest import QUICK, SENTENCE
+from fontfile import small_font
 from matplotlib import font_manager
 from small import BERT, DECODER, GPT2, LONGER, TEXT, K, built, outputs
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -120,31 +121,14 @@ def test_letters_of_every_script_are_drawn_or_one_sentence_says_which_are_not(la
 
 def test_an_installed_font_takes_over_where_the_books_own_has_no_letter(lab, tmp_path, monkeypatch):
     """A font with nothing but one Chinese letter: the figure needs no warning any more."""
-    from fontTools.fontBuilder import FontBuilder
-    from fontTools.pens.ttGlyphPen import TTGlyphPen
-
-    pen = TTGlyphPen(None)
-    pen.moveTo((50, 0))
-    for point in ((50, 800), (850, 800), (850, 0)):
-        pen.lineTo(point)
-    pen.closePath()
-    builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder([".notdef", "middle"])
-    builder.setupCharacterMap({ord("中"): "middle"})
-    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "middle": pen.glyph()})
-    builder.setupHorizontalMetrics({".notdef": (900, 0), "middle": (900, 0)})
-    builder.setupHorizontalHeader(ascent=900, descent=-100)
-    builder.setupNameTable({"familyName": "Only One Letter", "styleName": "Regular"})
-    builder.setupOS2(sTypoAscender=900)
-    builder.setupPost()
-    builder.save(tmp_path / "one.ttf")
+    font = small_font(tmp_path / "one.ttf", "Only One Letter", "中")
     found = ul.explain(lab, "中", n_steps=2)
     fonts = font_manager.fontManager.ttflist
     with monkeypatch.context() as bare:
         bare.setattr(font_manager.fontManager, "ttflist", [f for f in fonts if f.name == "DejaVu Sans"])
         with pytest.warns(UserWarning, match="no font of this machine holds U.4E2D"):
             boxes = found.plot()
-        font_manager.fontManager.addfont(tmp_path / "one.ttf")
+        font_manager.fontManager.addfont(font)
         picture = found.plot()
     assert picture.images["light"] != boxes.images["light"]
 

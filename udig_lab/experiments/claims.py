@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,13 @@ class Rule:
 
     Attributes:
         words: the rule as it was registered.
-        alpha: level of Holm's correction, and one minus that of the intervals.
         examples: fewer decide nothing.
         margins: the smallest difference that matters, by the beginning of a metric's name.
     """
 
     words: str
-    alpha: float
     examples: int
-    margins: dict[str, float] = field(default_factory=dict)
+    margins: dict[str, float]
 
     def margin(self, metric: str) -> float:
         """The smallest difference of a metric that matters.
@@ -114,7 +112,7 @@ def rule() -> Rule:
     0.04
     """
     entry = _entries()["rule"]
-    return Rule(entry["words"], entry["alpha"], entry["examples"], entry["margins"])
+    return Rule(entry["words"], entry["examples"], entry["margins"])
 
 
 def _entries() -> dict[str, dict[str, Any]]:

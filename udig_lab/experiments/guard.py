@@ -78,6 +78,11 @@ def mend_card(cell: Cell, folder: Path) -> None:
                 write_card(found.file, found.card)
 
 
+def file_of(cell: Cell, folder: Path) -> Path:
+    """Where a cell's rows lie, or will lie; they are not read."""
+    return _place(cell, folder)[0]
+
+
 def lock_of(cell: Cell, folder: Path) -> Path:
     """What is ``locked`` by whoever writes a cell's record."""
     return folder / ".shards" / cell.dataset / cell.profile / cell.name / "recorded"

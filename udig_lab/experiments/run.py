@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from udig_lab.experiments.cell import ORACLE, Cell
 from udig_lab.experiments.cluster import work_through
-from udig_lab.experiments.guard import foreign_shards, lock_of, mend_card, standing
+from udig_lab.experiments.guard import file_of, foreign_shards, lock_of, mend_card, standing
 from udig_lab.experiments.origin import made_by, ordered_examples
 from udig_lab.experiments.records import record_file, write_record
 from udig_lab.experiments.store import locked
@@ -82,7 +82,7 @@ def run(
             left[c] -= 1
             if not left[c]:
                 _record(cells[c], folder, force)
-    return [standing(cell, folder).file for cell in cells]
+    return [file_of(cell, folder) for cell in cells]
 
 
 def _finished(cell: Cell, folder: Path, force: bool, *, tell: bool = False) -> bool:
