@@ -13,12 +13,19 @@ from udig_lab.methods import METHODS
 
 # Entries of claims.toml by the beginning of their SHA-256. Lines are added here, never changed: see the file's head.
 STANDS = {
+    "dig-greedy-gradient-shap": "bc98dce06d0a",
+    "dig-greedy-gradient-x-input": "ff655b762893",
     "dig-greedy-ig": "3a321ee02042",
     "dig-greedy-ig-published": "d8fdbb998d3e",
     "dig-maxcount-ig": "da566476fc51",
     "ig2-ig": "7db34e0dd12f",
+    "judge-in-distribution": "c65548c168df",
+    "judge-in-place": "510afa337f33",
+    "judge-truth": "a4d2d266ea63",
     "mask-pad-sig": "308def4978b0",
     "rule": "49ca53193f17",
+    "sig-dig": "3e54788b0f01",
+    "sig-gradient-shap": "b5a9401c85cc",
     "sig-ig": "ca1a125cd4da",
     "sig-ig-published": "0f7aaec14d68",
     "sig-robust": "0feb5cc2d74f",
