@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,9 +14,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 
+SMALL = 64  # examples; below, a percentile interval is too narrow: it covers 87 % at 8 normal values instead of 95
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its bootstrap interval."""
+    """A mean with its interval."""
 
     mean: float
     low: float
@@ -48,13 +52,18 @@ class Difference(Interval):
 
 
 def interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean of the values and its percentile bootstrap interval over examples.
+    """Mean of the values and its interval over examples: Student's t below 64 of them, else a percentile bootstrap.
+
+    Of few values, the bootstrap sees too little of the spread, corrected (BCa) or not: at 8 normal values both cover
+    about 87 %, t 95 %; at 8 exponential ones 84, 86 and 89 %. One value alone has a mean and no interval.
 
     >>> print(interval([0.0, 1.0, 1.0, 2.0] * 25))
     1.000 [0.860, 1.140]
+    >>> print(interval([0.0, 1.0, 1.0, 2.0]))
+    1.000 [-0.299, 2.299]
 
     Args:
-        values: (N,) one number an example.
+        values: (N,) one number for each example.
         level: coverage.
         resamples: bootstrap samples.
         seed: of the resampling; the same for every call, so that intervals can be compared.
@@ -65,15 +74,18 @@ def interval(values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, s
     x = np.asarray(values, dtype=float)
     if not len(x) or not np.isfinite(x).all():
         raise ValueError(f"an interval needs finite values; got {len(x)}, {int((~np.isfinite(x)).sum())} not finite")
+    mean = float(x.mean())
+    if len(x) < SMALL:
+        half = float(_stats().t.ppf((1 + level) / 2, max(len(x) - 1, 1))) * _error(x)
+        return Interval(mean, mean - half, mean + half, len(x))
     low, high = np.quantile(_means(x[:, None], resamples, seed)[:, 0], [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(x.mean()), float(low), float(high), len(x))
+    return Interval(mean, float(low), float(high), len(x))
 
 
 def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Difference:
     """Mean difference values - reference over the same examples, with its interval; arguments as ``interval``.
 
-    p is that of the mean's standard error and a normal distribution: with the numbers of examples met here it is as
-    good as a resampled one, and small enough to be corrected.
+    p is that of Student's t test: small enough to be corrected, which a resampled one is not.
 
     >>> better = paired([0.5, 0.7, 0.6] * 30, [0.4, 0.5, 0.3] * 30)
     >>> round(better.mean, 3), better.shown
@@ -87,8 +99,10 @@ def paired(values: ArrayLike, reference: ArrayLike, **keywords: int) -> Differen
         raise ValueError(f"{len(x)} values cannot be paired with {len(y)}; pass results on the same examples")
     d = x - y
     difference = interval(d, **keywords)
-    error = float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else 0.0
-    p = math.erfc(abs(difference.mean) / error / math.sqrt(2)) if error else float(difference.mean == 0)
+    if error := _error(d):
+        p = 2 * float(_stats().t.sf(abs(difference.mean) / error, max(len(d) - 1, 1)))
+    else:  # all differences are the same one
+        p = float(difference.mean == 0)
     return Difference(difference.mean, difference.low, difference.high, difference.n, p, p)
 
 
@@ -138,6 +152,8 @@ def attained(
 ) -> Interval:
     """Share of what can be reached: (mean value - mean control) / (mean bound - mean control), with its interval.
 
+    The interval of this ratio is a bootstrap's, corrected for bias and skewness (BCa, Efron 1987).
+
     >>> attained([0.3, 0.5], [0.0, 0.0], [0.6, 1.0]).mean
     0.5
 
@@ -155,11 +171,31 @@ def attained(
     if len({c.shape for c in columns}) > 1:
         sizes = ", ".join(str(len(c)) for c in columns)
         raise ValueError(f"{sizes} values do not belong together; pass results on the same examples")
-    x = np.stack(columns, axis=1)  # (N, 3)
-    drawn = _means(x, resamples, seed)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / (drawn[:, 2] - drawn[:, 1]), [0.025, 0.975])
-    value, zero, one = x.mean(0)
-    return Interval(float((value - zero) / (one - zero)), float(low), float(high), len(x))
+    value, zero, one = columns
+    share = float(_share(value, zero, one))
+    rng = np.random.default_rng(seed)
+    with warnings.catch_warnings(action="ignore"):  # where all examples agree there is nothing to correct: NaN
+        drawn = _stats().bootstrap(columns, _share, paired=True, n_resamples=resamples, method="BCa", rng=rng)
+    low, high = np.nan_to_num(drawn.confidence_interval, nan=share)
+    return Interval(share, float(low), float(high), len(columns[0]))
+
+
+def _share(value: NDArray[Any], control: NDArray[Any], bound: NDArray[Any], axis: int = -1) -> NDArray[Any]:
+    zero = control.mean(axis)
+    share: NDArray[Any] = (value.mean(axis) - zero) / (bound.mean(axis) - zero)
+    return share
+
+
+def _error(x: NDArray[Any]) -> float:
+    """Standard error of the mean of x (N,); nobody knows that of one value."""
+    return float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.inf
+
+
+def _stats() -> Any:
+    """Loaded when it is needed: it takes longer than the rest of the package's own modules together."""
+    from scipy import stats
+
+    return stats
 
 
 def _means(x: NDArray[Any], resamples: int, seed: int) -> NDArray[Any]:
