@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udig_lab.experiments import verdicts as court
-from udig_lab.experiments.claims import claim, claims, registered_claims, rule
+from udig_lab.experiments.claims import claim, claims, judge, registered_claims, rule
+from udig_lab.experiments.docket import docket, outcome, planted_docket
+from udig_lab.experiments.forest import forest
 from udig_lab.faithfulness.statistics import Difference
 from udig_lab.methods import METHODS
 
@@ -63,6 +65,8 @@ def test_what_was_not_registered_is_refused_in_one_sentence():
         claim("udig-wins")
     with pytest.raises(ValueError, match="no margin is registered for 'seconds'"):
         rule().margin("seconds")
+    with pytest.raises(ValueError, match="no judge 'jury' is registered; there are in-place, in-distribution, truth"):
+        judge("jury")
 
 
 # One question
@@ -84,15 +88,15 @@ def difference(low, high, p=0.001, n=500):
     ],
 )
 def test_outcomes(asked, expected):
-    assert court.outcome(asked, 0.02, 64) == expected
+    assert outcome(asked, 0.02, 64) == expected
 
 
 @given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 1), st.integers(2, 999))
 def test_the_burden_is_the_same_on_both_sides(mean, half, p, n):
     one = Difference(mean, mean - half, mean + half, n, p, p)
     other = Difference(-mean, -mean - half, -mean + half, n, p, p)
-    found = court.outcome(one, 0.02, 64)
-    assert court.outcome(other, 0.02, 64) == (found if mean == 0 else TURNED.get(found, found))
+    found = outcome(one, 0.02, 64)
+    assert outcome(other, 0.02, 64) == (found if mean == 0 else TURNED.get(found, found))
 
 
 # Many questions
@@ -141,7 +145,7 @@ def small():
 def test_a_docket_asks_answers_and_says_what_is_missing(small):
     known = registered_claims()
     cards = [{"name": f"{v}-mask-corrected", "claims": known} for v in ("sig", "ig")]
-    found = court.docket({"sst2": small}, {"sst2": cards})
+    found = docket({"sst2": small}, {"sst2": cards})
     asked = found.query("claim == 'sig-ig' and dataset == 'sst2'")
     assert asked["n"].tolist() == [100] * 3
     assert not asked["before"].any()
@@ -158,16 +162,97 @@ def test_a_docket_asks_answers_and_says_what_is_missing(small):
 
 
 def test_rows_that_are_older_than_their_claim_are_marked(small):
-    found = court.docket({"sst2": small}, {"sst2": [{"name": "sig-mask-corrected"}]})
+    found = docket({"sst2": small}, {"sst2": [{"name": "sig-mask-corrected"}]})
     assert found[found["n"] > 0]["before"].all()
 
 
 def test_few_texts_and_saturated_metrics_decide_nothing(small):
     few = small[small["id"] < 63]
-    found = court.docket({"sst2": few}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
+    found = docket({"sst2": few}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
     assert set(found["why"]) == {"fewer than 64 texts"}
     assert set(found["outcome"]) == {"not decided"}
     sure = small.assign(comprehensiveness_20=0.99)
-    found = court.docket({"sst2": sure}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
+    found = docket({"sst2": sure}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
     assert found["why"].tolist() == ["saturated", "", ""]
     assert found["outcome"].iloc[0] == "not decided"
+
+
+# Other judges
+
+
+def test_another_judge_asks_for_its_own_metrics_and_may_turn_the_answer(small):
+    in_place = judge("in-place")
+    better = small["variant"] == "sig"
+    turned = small.assign(
+        comprehensiveness_mask_20=small["comprehensiveness_20"] - 0.2 * better,
+        sufficiency_mask_20=small["sufficiency_20"],
+    )
+    known = registered_claims()
+    cards = {"sst2": [{"name": f"{v}-mask-corrected", "claims": known} for v in ("sig", "ig")]}
+    other = docket({"sst2": turned}, cards, in_place)
+    asked = other.query("claim == 'sig-ig' and dataset == 'sst2'")
+    assert asked["metric"].tolist() == ["comprehensiveness_mask_20", "sufficiency_mask_20"]  # no log-odds
+    assert asked["outcome"].tolist() == ["worse", "better"]
+    assert not set(other["claim"]) - set(claims())
+    # Where deleting alone decides, and masking says the opposite, that is a flip.
+    plain = turned.assign(log_odds_mask_20=turned["log_odds_mask_20"] * 0, sufficiency_mask_20=0.0, sufficiency_20=0.0)
+    deleted, masked = docket({"sst2": plain}, cards), docket({"sst2": plain}, cards, in_place)
+    turns = court.flips(deleted, masked)
+    assert turns[["claim", "dataset", "where", "one", "other"]].to_numpy().tolist() == [
+        ["sig-ig", "sst2", "[MASK]", "better", "worse"]
+    ]
+    assert turns.attrs["decided"] == 1
+    table = court.bench(
+        {"deleted": docket({"sst2": plain}, cards), "masked": docket({"sst2": plain}, cards, in_place)}
+    )
+    assert table.loc["sig-robust", "masked"] == "not decided"
+    assert list(table.columns) == ["deleted", "masked"]
+
+
+def test_a_judge_with_another_model_is_asked_only_what_was_recorded_with_it(small):
+    wanted = {"comprehensiveness_mask_20": small["comprehensiveness_20"], "sufficiency_mask_20": 0.0}
+    found = docket({"sst2": small.assign(**wanted)}, {"sst2": []}, judge("in-distribution"))
+    assert set(found["dataset"]) == {"sst2"}
+    assert not {"sig-ig-published", "udig-greedy-ig-published"} & set(found["claim"])
+
+
+def test_planted_tokens_are_a_judge():
+    draws = np.random.default_rng(1)
+    found = {"ig": draws.random((5, 80)), "sig": np.ones((5, 80))}  # (seeds, texts) of precision
+    lines = [
+        {
+            "dataset": "sst2",
+            "kind": "ordered pair",
+            "seed": s,
+            "id": i,
+            "variant": v,
+            "precision": values[s, i],
+            "cell": v,
+        }
+        for v, values in found.items()
+        for s in range(5)
+        for i in range(80)
+    ]
+    asked = planted_docket(pd.DataFrame(lines), {"claims": registered_claims()}, judge("truth"))
+    line = asked.query("claim == 'sig-ig'").iloc[0]
+    assert (line["n"], line["outcome"], line["where"]) == (80, "better", "ordered pair")  # an example is a text
+    assert line["difference"].mean == pytest.approx(1 - found["ig"].mean())
+    assert not line["before"]
+    assert "sig-ig-published" not in set(asked["claim"])
+    missing = asked.query("claim == 'udig-greedy-ig'").iloc[0]
+    assert (missing["why"], missing["outcome"]) == ("not recorded", "not decided")
+
+
+def test_a_forest_says_in_words_what_it_shows(small):
+    asked = docket({"sst2": small}, {"sst2": []})
+    alt = forest(asked).alt
+    assert "SIG beats IG: depends." in alt
+    assert alt.startswith(f"Forest plot of {int((asked['n'] > 0).sum())} questions")
+    with pytest.raises(ValueError, match="none of these questions has recorded rows"):
+        forest(asked[asked["n"] == 0])
+
+
+def test_claims_have_names_that_say_what_they_claim():
+    names = [court.called(c) for c in claims().values()]
+    assert len(set(names)) == len(names)
+    assert "[MASK] beats [PAD]" in names

@@ -48,6 +48,27 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Where else the claims' questions are asked.
+
+    Attributes:
+        name: its entry in ``claims.toml``, without "judge-".
+        words: the judge as it was registered.
+        profile: of the rows that it judges by.
+        metrics: what each metric of a claim becomes; one that is not among them is not asked.
+        margins: the smallest differences that matter, where the rule has none for its metrics.
+        reason: why this judge.
+    """
+
+    name: str
+    words: str
+    profile: str
+    metrics: dict[str, str]
+    reason: str
+    margins: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Rule:
     """How questions are answered.
 
@@ -103,6 +124,22 @@ def claim(name: str) -> Claim:
     if name not in known:
         raise ValueError(f"no claim {name!r} is registered, so nothing is decided on it; there are {', '.join(known)}")
     return known[name]
+
+
+def judge(name: str) -> Judge:
+    """A registered judge.
+
+    >>> judge("in-place").metrics["comprehensiveness_20"]
+    'comprehensiveness_mask_20'
+
+    Raises:
+        ValueError: nothing of that name was registered.
+    """
+    known = {n.removeprefix("judge-"): e for n, e in _entries().items() if e["kind"] == "judge"}
+    if name not in known:
+        raise ValueError(f"no judge {name!r} is registered; there are {', '.join(known)}")
+    e = known[name]
+    return Judge(name, e["words"], e["profile"], e["metrics"], e["reason"], e.get("margins", {}))
 
 
 def rule() -> Rule:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-
 SMALL = 64  # examples; below, a percentile interval is too narrow: it covers 87 % at 8 normal values instead of 95
 
 

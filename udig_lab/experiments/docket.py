@@ -1,0 +1,169 @@
+"""Registered claims as questions to recorded rows, and how each question ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from udig_lab.experiments.claims import Claim, Judge, claims, registered_claims, rule
+from udig_lab.experiments.naming import title
+from udig_lab.experiments.rows import aligned, under
+from udig_lab.experiments.tables import better
+from udig_lab.faithfulness.statistics import Difference, holm, paired
+
+BETTER, WORSE = "better", "worse"
+EQUAL, OPEN = "no difference that matters", "not decided"
+SETTING = ["dataset", "where"]  # whose metrics have one vote
+_SATURATED = (0.98, 0.90)  # of the probability, of the examples: see the registered rule
+_Pair = tuple[pd.DataFrame, pd.DataFrame]
+_Cards = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None = None) -> pd.DataFrame:
+    """Every question of every registered claim, answered.
+
+    Args:
+        rows: recorded rows by data set; of SQuAD, those of one output.
+        cards: of the same data sets, to tell which rows are older than their claim.
+        judge: who asks for other metrics than the claims; the rows are of its profile. What it cannot be asked is
+            left out: claims without a metric that it knows, and, where it judges by another model, data sets that
+            were not recorded with it and the published protocol, which reads a model as nobody trained it.
+
+    Returns:
+        a row for each question: claim, dataset, where (the baseline, or the method whose baselines are compared),
+        metric, n, difference (``Difference``, positive where the first is better, corrected for all that could be
+        asked; None without rows), margin, before (whether some of the rows are older than the claim), why (a word
+        where nothing can be decided), outcome.
+    """
+    made = {(d, card["name"]): _stood(card) for d, own in cards.items() for card in own}
+    lines = []
+    elsewhere = judge is not None and judge.profile != "lab"
+    for claim in claims().values():
+        if elsewhere and claim.protocol != "corrected":
+            continue
+        for dataset in claim.datasets if not elsewhere else [d for d in claim.datasets if d in rows]:
+            for where, pair in _sides(claim, rows.get(dataset)):
+                before = not all(_entry(claim) in made.get((dataset, cell), set()) for cell in _cells(pair))
+                for metric in _asked_for(claim, judge):
+                    line = {"claim": claim.name, "dataset": dataset, "where": where, "metric": metric}
+                    lines.append(line | {"before": before} | _answer(pair, metric, _margin(metric, judge)))
+    return _decided(lines)
+
+
+def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) -> pd.DataFrame:
+    """The claims about methods, put to models of which it is known which tokens decide.
+
+    Args:
+        rows: dataset, kind (of shortcut), seed (of the training), id, variant, and the judge's metric.
+        card: of these rows.
+        judge: the registered one.
+
+    Returns:
+        as ``docket``; ``where`` is the kind of shortcut, and an example is a text with its mean over the seeds.
+    """
+    metrics = sorted(set(judge.metrics.values()))
+    lines = []
+    texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
+    for claim in claims().values():
+        if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
+            continue
+        for (dataset, kind), part in texts.groupby(["dataset", "kind"], sort=False):
+            pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
+            for metric in metrics:
+                line = {"claim": claim.name, "dataset": dataset, "where": str(kind), "metric": metric}
+                line |= {"before": _entry(claim) not in _stood(card)}
+                lines.append(line | _answer(pair, metric, _margin(metric, judge)))
+    return _decided(lines)
+
+
+def outcome(difference: Difference, margin: float, least: int) -> str:
+    """How a question ends: whatever side it falls to, the same is asked of it.
+
+    >>> outcome(Difference(0.001, -0.01, 0.012, 500, 0.8, 1.0), margin=0.02, least=64)
+    'no difference that matters'
+
+    Args:
+        difference: paired, positive where the first is better, corrected for the docket.
+        margin: the smallest difference that matters.
+        least: examples below which nothing is decided.
+    """
+    if difference.n < least:
+        return OPEN
+    if max(abs(difference.low), abs(difference.high)) < margin:
+        return EQUAL
+    if difference.shown:
+        return BETTER if difference.mean > 0 else WORSE
+    return OPEN
+
+
+def _sides(claim: Claim, rows: pd.DataFrame | None) -> Iterator[tuple[str, _Pair]]:
+    """Where a claim is asked on a data set, and the rows of both sides on the examples that both have."""
+    known = None if rows is None else under(rows, protocol=claim.protocol, defaults=True)
+    empty = pd.DataFrame({"id": [], "cell": []})
+    for place in claim.baselines if claim.of == "variant" else claim.variants:
+        where = f"[{place.upper()}]" if claim.of == "variant" else title(place)
+        if known is None:
+            yield where, (empty, empty)
+        elif claim.of == "variant":
+            here = under(known, baseline=place)
+            yield where, aligned(*(here[here["variant"] == v] for v in (claim.one, claim.other)))
+        else:
+            here = known[known["variant"] == place]
+            yield where, aligned(*(here[here[claim.of] == value] for value in (claim.one, claim.other)))
+
+
+def _answer(pair: _Pair, metric: str, margin: float) -> dict[str, Any]:
+    """A question's difference, and why it cannot be decided, if so."""
+    one, other = pair
+    line: dict[str, Any] = {"n": len(one), "difference": None, "margin": margin, "why": "", "outcome": OPEN}
+    if not len(one):
+        return line | {"why": "not recorded"}
+    sign = better(metric)
+    line["difference"] = paired(sign * one[metric], sign * other[metric])
+    if len(one) < rule().examples:
+        line["why"] = f"fewer than {rule().examples} texts"
+    elif metric.startswith("comprehensiveness") and any(map(_saturated(metric), pair)):
+        line["why"] = "saturated"
+    return line
+
+
+def _decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    """One correction for all that was asked, then the outcomes."""
+    asked = [line for line in lines if line["difference"] is not None]
+    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
+        line["difference"] = difference
+        if not line["why"]:
+            line["outcome"] = outcome(difference, line["margin"], rule().examples)
+            line["why"] = "" if line["outcome"] != OPEN else "interval too wide"
+    return pd.DataFrame(lines)
+
+
+def _asked_for(claim: Claim, judge: Judge | None) -> list[str]:
+    if judge is None:
+        return list(claim.metrics)
+    return [judge.metrics[m] for m in claim.metrics if m in judge.metrics]
+
+
+def _margin(metric: str, judge: Judge | None) -> float:
+    own = judge.margins if judge else {}
+    return own[metric] if metric in own else rule().margin(metric)
+
+
+def _saturated(metric: str) -> Callable[[pd.DataFrame], bool]:
+    taken, texts = _SATURATED
+    return lambda part: float((part[metric] / part["probability"] > taken).mean()) > texts
+
+
+def _cells(pair: _Pair) -> set[str]:
+    return {str(cell) for part in pair for cell in part["cell"]}
+
+
+def _entry(claim: Claim) -> tuple[str, str]:
+    return claim.name, registered_claims()[claim.name]
+
+
+def _stood(card: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Claims that were registered when the card's rows were made."""
+    return set((card.get("claims") or {}).items())

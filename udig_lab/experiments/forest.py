@@ -1,0 +1,93 @@
+"""Every question of a docket in one figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from udig_lab.experiments.claims import claims
+from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
+from udig_lab.experiments.verdicts import called, verdicts
+from udig_lab.picture import Picture, show
+
+_COLOURS = {BETTER: "C0", WORSE: "C1", EQUAL: "C2", OPEN: "C5"}
+_MARKS = {"comprehensiveness": "o", "sufficiency": "s", "log_odds": "^"}
+_SHORT = {"sst2": "SST-2", "rotten_tomatoes": "RT", "imdb": "IMDb", "squad": "SQuAD", "trec": "TREC"}
+_LINE = 0.21  # inches
+_EDGE = 6.0  # margins; what lies further is drawn there, with an arrow
+
+
+def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
+    """A forest plot: a line for each setting of each claim, a mark for each metric, in units of its margin.
+
+    Zero is "no difference"; the grey band holds differences that do not matter. Blue lies on the claim's side.
+
+    Args:
+        questions: of ``docket``, at least one of them with rows.
+        caption: what the figure says.
+
+    Raises:
+        ValueError: nothing was recorded.
+    """
+    asked = questions[questions["difference"].notna()]
+    if asked.empty:
+        raise ValueError("none of these questions has recorded rows; record them with udig-lab run")
+    found = verdicts(questions)["verdict"]
+    known = claims()
+    lines: list[tuple[str, pd.DataFrame | None]] = []
+    for name, part in asked.groupby("claim", sort=False):
+        lines.append((f"{called(known[str(name)])}: {found[name]}", None))
+        for (dataset, where), setting in part.groupby(SETTING, sort=False):
+            lines.append((f"{_SHORT.get(str(dataset), dataset)} {where}, n = {setting['n'].iloc[0]:,}", setting))
+
+    def draw(ax: Any) -> None:
+        ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
+        ax.axvline(0, color="C5", linewidth=1)
+        for y, (_, setting) in enumerate(lines):
+            if setting is not None:
+                _marks(ax, y, setting)
+        ax.set_yticks(range(len(lines)), [label for label, _ in lines], fontsize="small")
+        for label, (_, setting) in zip(ax.get_yticklabels(), lines, strict=True):
+            label.set_fontweight("normal" if setting is not None else "bold")
+        ax.set_ylim(len(lines) - 0.4, -0.6)
+        ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
+        ax.set_xlabel("difference, in margins: right is the claim's side")
+        ax.grid(visible=False, axis="y")
+        _legend(ax, asked, below=0.5 / (_LINE * len(lines)))
+
+    count = Counter(asked["outcome"])
+    said = ", ".join(f"{count[o]} {o}" for o in _COLOURS if count[o])
+    alt = f"Forest plot of {len(asked)} questions to {asked['claim'].nunique()} claims: {said}. " + " ".join(
+        f"{label}." for label, setting in lines if setting is None
+    )
+    return show(draw, alt=alt, caption=caption, size=(7.4, _LINE * len(lines) + 1.6))
+
+
+def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
+    """One setting: its metrics above each other, so that their intervals can be told apart."""
+    for shift, line in zip(np.linspace(-0.24, 0.24, len(setting)), setting.to_dict("records"), strict=True):
+        d = line["difference"]
+        low, mid, high = np.clip(np.array([d.low, d.mean, d.high]) / line["margin"], -_EDGE, _EDGE)
+        colour = _COLOURS[line["outcome"]]
+        ax.plot([low, high], [y + shift] * 2, color=colour, linewidth=1.2)
+        ax.plot(mid, y + shift, _MARKS.get(_kind(line["metric"]), "D"), color=colour, markersize=4)
+        if abs(d.mean) > _EDGE * line["margin"]:
+            ax.plot(np.sign(d.mean) * (_EDGE + 0.2), y + shift, ">" if d.mean > 0 else "<", color=colour, markersize=4)
+
+
+def _legend(ax: Any, asked: pd.DataFrame, below: float) -> None:
+    """What marks and colours say, so far below the axes (in their heights)."""
+    kinds = list(dict.fromkeys(_kind(m) for m in asked["metric"]))
+    marks = [(_MARKS.get(k, "D"), k.replace("log_odds", "log-odds")) for k in kinds]
+    handles = [ax.plot([], [], mark, color="C5", markersize=4, label=name)[0] for mark, name in marks]
+    for said in dict.fromkeys(o for o in _COLOURS if o in set(asked["outcome"])):
+        handles.append(ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)[0])
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.3, -below), ncols=2, fontsize="small")
+
+
+def _kind(metric: str) -> str:
+    """A metric's name without its operator and share."""
+    return next((k for k in _MARKS if metric.startswith(k)), metric)
