@@ -49,6 +49,16 @@ def largest(rows: pd.DataFrame) -> pd.DataFrame:
     return whole
 
 
+def shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the examples that every cell holds: means over others would be means over different texts.
+
+    >>> shared(pd.DataFrame({"cell": ["ig", "ig", "sig"], "id": [0, 1, 1]}))["id"].tolist()
+    [1, 1]
+    """
+    cells = rows.groupby("cell")["id"].agg(frozenset)
+    return rows[rows["id"].isin(frozenset.intersection(*cells))] if len(cells) else rows
+
+
 def aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of two cells on the examples that both have, in one order, their ids as index.
 
