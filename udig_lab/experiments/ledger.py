@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.experiments.claims import rule
+from udig_lab.experiments.docket import EQUAL, OPEN, outcome
 from udig_lab.experiments.records import recorded
 from udig_lab.experiments.rows import aligned, under
 from udig_lab.faithfulness.statistics import Difference, Interval, holm, interval, paired
-from udig_lab.methods import registered
+from udig_lab.methods import METHODS, registered
 from udig_lab.model.load import ASSETS
 
 # What the published tables of sentiment hold, as ``grid`` takes it; with the control.
@@ -22,7 +26,9 @@ PUBLISHED_CHOICES = {
     "protocols": ["as_published", "corrected"],
     "strategies": ["greedy", "maxcount"],
 }
-REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
+SAME, OTHER, VALUE = "same side", "other side", "another value"
+NONE = "no counterpart"
+VERDICTS = (SAME, OTHER, EQUAL, OPEN, NONE)  # and, where the papers' own checkpoints were run, VALUE
 
 
 def published() -> pd.DataFrame:
@@ -40,30 +46,56 @@ def published() -> pd.DataFrame:
 def ledger(folder: Path | None = None) -> pd.DataFrame:
     """Every published number with our counterpart.
 
-    A published number of one model cannot be reproduced on another. What can is what the paper says with it: that a
+    A published number of one model cannot be reproduced on another. What can is what its table says with it: that a
     method is better or worse than IG on the same examples, with the same baseline, under the same protocol. So the
-    verdict is passed on that difference. Where the papers' own checkpoint was run (profile "paper"), it is passed on
-    the number itself.
+    verdict is passed on that difference, by the registered margins. Several numbers, of several models, may say the
+    same about one of our differences: then they are one test, with one verdict, and one question for the correction.
+    Where the papers' own checkpoint was run (profile "paper"), the number itself is tested.
 
     Args:
         folder: of recorded runs; None for those of the project.
 
     Returns:
-        a row a published number: its columns; ``ours`` (``Interval``), ``published_difference`` to IG,
-        ``our_difference`` (``Difference``, corrected for all of the ledger), ``differs`` (in words), ``verdict`` and
-        ``why``.
+        a row for each published number: its columns; ``ours`` (``Interval``), ``published_difference`` to the IG of
+        the same source, ``our_difference`` (``Difference``, corrected for all tests), ``differs`` (in words),
+        ``test`` (its name; None where there is none), ``verdict`` and ``why``.
     """
     table = published()
     runs = {d: _rows(d, folder) for d in table["dataset"].unique()}
     reference = _reference(table)
     lines: list[dict[str, Any]] = [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
     entries = [_entry(line, runs[line["dataset"]], reference) for line in lines]
-    asked = [i for i, e in enumerate(entries) if isinstance(e["our_difference"], Difference)]
-    for i, difference in zip(asked, holm([entries[i]["our_difference"] for i in asked]), strict=True):
-        entries[i]["our_difference"] = difference
+    asked = {e["test"]: e["our_difference"] for e in entries if e["test"]}
+    corrected = dict(zip(asked, holm(list(asked.values())), strict=True))
+    sides: dict[str, set[float]] = {}
+    for entry in entries:
+        if entry["test"]:
+            entry["our_difference"] = corrected[entry["test"]]
+            sides.setdefault(entry["test"], set()).add(float(np.sign(entry["published_difference"])))
     for line, entry in zip(lines, entries, strict=True):
-        entry["verdict"], entry["why"] = _verdict(line, entry)
+        entry["verdict"], entry["why"] = _verdict(line, entry, sides.get(entry["test"], set()))
+        del entry["spread"]
     return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
+
+
+def distinct(entries: pd.DataFrame) -> pd.DataFrame:
+    """A line for each test, however many published numbers rest on it.
+
+    Args:
+        entries: of ``ledger``.
+
+    Returns:
+        dataset, variant, baseline, metric, numbers (how many), models, published (their differences to IG),
+        our_difference, verdict, why.
+    """
+    lines = []
+    for _, part in entries[entries["test"].notna()].groupby("test", sort=False):
+        first = part.iloc[0]
+        same = {name: first[name] for name in ("dataset", "variant", "baseline", "metric")}
+        theirs = ", ".join(f"{d:+.3f}" for d in part["published_difference"])
+        same |= {"numbers": len(part), "models": ", ".join(part["model"]), "published": theirs}
+        lines.append(same | {name: first[name] for name in ("our_difference", "verdict", "why")})
+    return pd.DataFrame(lines)
 
 
 def beside(rows: pd.DataFrame, dataset: str, metric: str = "comprehensiveness_20") -> pd.DataFrame:
@@ -118,15 +150,19 @@ def _rows(dataset: str, folder: Path | None) -> dict[str, pd.DataFrame]:
 
 
 def _reference(table: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """The published value of IG for every model, baseline and metric; of several, the first.
+    """IG's published value for every source, model, baseline and metric; of several, the first.
 
-    The notebooks of UDIG hold no IG for sentiment. Their sentences and models are those of the SIG code, so its IG
-    serves; not for log-odds, which UDIG's notebooks find by replacing with another token.
+    Only within a source: UDIG's notebooks hold no IG for sentiment, and a difference to somebody else's IG is one that
+    nobody printed.
     """
     values: dict[tuple[Any, ...], float] = {}
     for line in table[table["method"] == "ig"].to_dict("records"):
-        values.setdefault((line["dataset"], line["model"], line["baseline"], _column(line)), line["value"])
+        values.setdefault(_place(line), line["value"])
     return values
+
+
+def _place(line: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return line["source"], line["dataset"], line["model"], line["baseline"], _column(line)
 
 
 def _column(line: Mapping[Any, Any]) -> str:
@@ -143,30 +179,43 @@ def _column(line: Mapping[Any, Any]) -> str:
 def _entry(
     line: dict[str, Any], runs: dict[str, pd.DataFrame], reference: dict[tuple[Any, ...], float]
 ) -> dict[str, Any]:
-    entry: dict[str, Any] = dict.fromkeys(("ours", "published_difference", "our_difference", "differs", "profile"))
+    names = ("ours", "published_difference", "our_difference", "differs", "profile", "test", "spread")
+    entry: dict[str, Any] = dict.fromkeys(names)
     name, column = line["variant"], _column(line)
-    their_ig = reference.get((line["dataset"], line["model"], line["baseline"], column))
+    their_ig = reference.get(_place(line))
     if their_ig is not None and name != "ig":
         entry["published_difference"] = line["value"] - their_ig
     for profile, rows in runs.items():
-        here = under(rows, baseline=line["baseline"], output="start" if line["dataset"] == "squad" else None)
+        output = "start" if line["dataset"] == "squad" else None
+        here = under(rows, baseline=line["baseline"], output=output, defaults=profile == "lab")
         if profile == "paper":
             here = here[here["cell"].str.contains(f"-{line['model'].split('-')[0]}-")]  # by architecture
         own, ig = (here[here["variant"] == variant] for variant in (name, "ig"))
         if own.empty or column not in own or not np.isfinite(own[column]).all():
             continue
         entry |= {"ours": interval(own[column]), "profile": profile, "differs": _differs(line, profile, len(own))}
+        entry["spread"] = float(own[column].std())
         own, ig = aligned(own, ig)
         if name != "ig" and len(own):
             entry["our_difference"] = paired(own[column], ig[column])
+            if entry["published_difference"] is not None and profile == "lab":
+                entry["test"] = " ".join((line["dataset"], name, line["baseline"], column))
         break
     return entry
 
 
 def _differs(line: dict[str, Any], profile: str, n: int) -> str:
+    """Every setting that is known to be another one."""
     parts = [] if profile == "paper" else [f"model (3 layers instead of {line['model']})"]
     if profile == "lab" and line["model"] == "distilbert":
         parts.append("embedded twice instead of once")  # see reader.py: only BERT's and RoBERTa's runs were doubled
+    if line["variant"] == "sig":
+        parts.append("closed form instead of 50 nodes")
+    if line["variant"] == "gradient_shap":
+        parts.append("other random draws")
+    if stated := re.search(r"\bf=(\d+)", str(line["note"])):
+        ours, theirs = METHODS["udig"].defaults["factor"], int(stated[1])
+        parts += [f"factor {ours} instead of {theirs}"] if ours != theirs else []
     if n != line["n"]:
         parts.append(f"n = {n:,} instead of {int(line['n']):,}")
     if line["dataset"] == "imdb":
@@ -176,19 +225,39 @@ def _differs(line: dict[str, Any], profile: str, n: int) -> str:
     return "; ".join(parts) or "nothing known"
 
 
-def _verdict(line: dict[str, Any], entry: dict[str, Any]) -> tuple[str, str]:
-    ours, difference, theirs = entry["ours"], entry["our_difference"], entry["published_difference"]
+def _verdict(line: dict[str, Any], entry: dict[str, Any], sides: set[float]) -> tuple[str, str]:
+    ours = entry["ours"]
     if not isinstance(ours, Interval):
-        return NOT_COMPARABLE, "no counterpart was run"
+        return NONE, "no counterpart was run"
     if "never published" in entry["differs"]:
-        return NOT_COMPARABLE, "the published metric is not defined anywhere"
+        return NONE, "the published metric is not defined anywhere"
     if entry["profile"] == "paper":
-        inside = ours.low <= line["value"] <= ours.high
-        return (REPRODUCED, "inside our interval") if inside else (NOT_REPRODUCED, "outside our interval")
-    if difference is None or theirs is None:
-        return NOT_COMPARABLE, "a value of another model, without a difference to test"
-    if not difference.shown:
-        return NOT_REPRODUCED, "ours shows no difference to IG"
-    if (difference.mean > 0) == (theirs > 0):
-        return REPRODUCED, "the same side of IG"
-    return NOT_REPRODUCED, "the other side of IG"
+        return _value(line, ours, entry["spread"])
+    if not entry["test"]:
+        return NONE, "a value of another model, without a published difference to test"
+    if len(sides) > 1:
+        return OPEN, "the published models lie on both sides of IG"
+    difference: Difference = entry["our_difference"]
+    found = outcome(difference, rule().margin(_column(line)), rule().examples)
+    if found in (EQUAL, OPEN):
+        return found, "inside the margin" if found == EQUAL else "ours shows no side of IG"
+    same = (difference.mean > 0) == (1.0 in sides)
+    return (SAME, "the same side of IG") if same else (OTHER, "the other side of IG")
+
+
+def _value(line: dict[str, Any], ours: Interval, spread: float) -> tuple[str, str]:
+    """The published number itself: on the same texts it is to be met, on others it is a sample like ours.
+
+    The published side has no standard deviation; ours stands for both.
+    """
+    column = _column(line)
+    gap = ours.mean - line["value"]
+    same_texts = line["dataset"] != "imdb" and ours.n == line["n"]
+    error = 0.0 if same_texts else spread * math.sqrt(1 / ours.n + 1 / line["n"])
+    margin = rule().margin(column) if column.startswith(tuple(rule().margins)) else 0.0
+    how = "on the same texts" if same_texts else "as two samples"
+    if abs(gap) + 1.96 * error < margin:
+        return EQUAL, f"within {margin} {how}"
+    if abs(gap) > 1.96 * error:
+        return VALUE, f"{gap:+.3f} {how}"
+    return OPEN, f"an interval too wide {how}"
