@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from udig_lab.experiments.draws import averaged
 from udig_lab.experiments.rows import aligned, difference, largest, under
 from udig_lab.experiments.tables import contrast
 
@@ -101,3 +102,23 @@ def test_what_cannot_be_paired_is_refused_in_a_sentence():
     holes = under(TABLE, baseline="pad").assign(drop=math.nan)
     with pytest.raises(ValueError, match="needs finite values"):
         difference(holes, "ig", "random", "drop")
+
+
+def test_random_scores_are_means_over_their_draws():
+    rows = pd.DataFrame(
+        {
+            "variant": ["ig", "random", "random", "random"],
+            "protocol": ["corrected", "corrected", "corrected", "eraser"],
+            "output": None,
+            "id": [0, 0, 1, 0],
+            "cell": ["ig", "random-corrected", "random-corrected", "random-eraser"],
+            "comprehensiveness_20": [0.9, 0.1, 0.3, 0.7],
+            "seconds": [1.0, 2.0, 2.0, 2.0],
+        }
+    )
+    draws = [rows[1:2].assign(cell=f"random-seed={k}", comprehensiveness_20=0.1 + k, seconds=9.0) for k in (1, 2)]
+    found = averaged(rows, pd.concat(draws))
+    assert found["comprehensiveness_20"].tolist() == pytest.approx([0.9, 1.1, 0.3, 0.7])
+    assert found["draws"].tolist() == [1, 3, 1, 1]
+    assert found["seconds"].tolist() == [1.0, 2.0, 2.0, 2.0]
+    assert rows["comprehensiveness_20"].iloc[1] == 0.1  # what was passed stays as it was

@@ -11,10 +11,12 @@ import pandas as pd
 import platformdirs
 
 from udig_lab.experiments.cell import FORMAT, WITHOUT_CODE, Cell
+from udig_lab.experiments.draws import averaged
 from udig_lab.experiments.store import checksum, read_rows, write, write_rows
 
 _PACKAGE = Path(__file__).parents[1]
 _SUM = "sha256"  # in a card: of all the rest of it
+_DRAWS = "draws"  # inside a folder of results: random scores with other seeds
 READABLE = (WITHOUT_CODE, FORMAT)
 
 
@@ -47,7 +49,8 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
         one row an example and cell: the columns of ``metrics.measure``; id, tokens, target (of SQuAD, target_start
         and target_end), correct, scores, probability, f_input, f_baseline, delta, delta_percent, wae, evaluations,
         forwards, seconds; and of the cell: cell (its name), method, strategy, variant, baseline, protocol, output.
-        The oracle has no scores, and only the metrics it was searched for.
+        The oracle has no scores, and only the metrics it was searched for. Metrics of random scores are means over
+        all recorded draws (those with other seeds lie in the folder's "draws"); the column draws counts them.
 
     Raises:
         FileNotFoundError: nothing was recorded, or a file has no card.
@@ -64,7 +67,11 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
         parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
-    return pd.concat(parts, ignore_index=True)
+    rows = pd.concat(parts, ignore_index=True)
+    others = (folder or results_folder()) / _DRAWS
+    if not (others / dataset / profile).is_dir():
+        return rows
+    return averaged(rows, recorded(dataset, profile=profile, folder=others))
 
 
 def cards(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> list[dict[str, Any]]:
