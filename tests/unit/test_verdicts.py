@@ -32,9 +32,12 @@ STANDS = {
     "sig-ig-published": "0f7aaec14d68",
     "sig-robust": "0feb5cc2d74f",
     "udig-greedy-dig": "427b1e340a6f",
+    "udig-greedy-dig-squad": "6879f9053bf8",
     "udig-greedy-ig": "cc10a274936b",
     "udig-greedy-ig-published": "fd4ac9e44343",
+    "udig-greedy-ig-squad": "685084a09c00",
     "udig-greedy-sig": "b934c59b16bb",
+    "udig-greedy-sig-squad": "9e02c6ca5f3c",
     "udig-maxcount-ig": "e54fcdf231d3",
 }
 OUTCOMES = (court.BETTER, court.WORSE, court.EQUAL, court.OPEN)

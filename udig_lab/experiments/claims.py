@@ -28,6 +28,7 @@ class Claim:
         expected: the outcome of a question that speaks for the claim.
         reason: why these questions.
         registered: date of the entry.
+        instead_of: the claim for which it asks better questions, where it does; both stand.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Claim:
     variants: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     expected: str = "better"
+    instead_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def called(claim: Claim) -> str:
     ('UDIG (greedy) beats IG, as published', 'SIG is the same with [MASK] and [PAD]')
     """
     how = ", as published" if claim.protocol == "as_published" else ""
+    how += f" ({', '.join(claim.datasets)})" if claim.instead_of else ""
     if claim.of == "variant":
         return f"{title(claim.one)} beats {title(claim.other)}{how}"
     one, other = f"[{claim.one.upper()}]", f"[{claim.other.upper()}]"
