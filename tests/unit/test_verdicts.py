@@ -169,6 +169,14 @@ def test_rows_that_are_older_than_their_claim_are_marked(small):
     assert found[found["n"] > 0]["before"].all()
 
 
+def test_rows_of_another_registration_are_refused(small):
+    card = {"name": "sig-mask-corrected", "claims": registered_claims() | {"sig-ig": "0" * 64}}
+    with pytest.raises(ValueError, match="under another registration of sig-ig; put its entry in claims.toml back"):
+        docket({"sst2": small}, {"sst2": [card]})
+    withdrawn = {"name": "sig-mask-corrected", "claims": {"a claim of a later version": "0" * 64}}
+    assert len(docket({"sst2": small}, {"sst2": [withdrawn]}))
+
+
 def test_few_texts_and_saturated_metrics_decide_nothing(small):
     few = small[small["id"] < 63]
     found = docket({"sst2": few}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")

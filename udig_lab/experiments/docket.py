@@ -36,8 +36,11 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
         metric, n, difference (``Difference``, positive where the first is better, corrected for all that could be
         asked; None without rows), margin, before (whether some of the rows are older than the claim), why (a word
         where nothing can be decided), outcome.
+
+    Raises:
+        ValueError: rows that were recorded under another registration: one of their claims was edited since.
     """
-    made = {(d, card["name"]): _stood(card) for d, own in cards.items() for card in own}
+    made = {(d, card["name"]): _stood(card, d) for d, own in cards.items() for card in own}
     lines = []
     elsewhere = judge is not None and judge.profile != "lab"
     for claim in claims().values():
@@ -62,7 +65,11 @@ def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) ->
 
     Returns:
         as ``docket``; ``where`` is the kind of shortcut, and an example is a text with its mean over the seeds.
+
+    Raises:
+        ValueError: as ``docket``.
     """
+    stood = _stood(card, "planted shortcuts")
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
@@ -73,7 +80,7 @@ def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) ->
             pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
             for metric in metrics:
                 line = {"claim": claim.name, "dataset": dataset, "where": str(kind), "metric": metric}
-                line |= {"before": _entry(claim) not in _stood(card)}
+                line |= {"before": _entry(claim) not in stood}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
     return _decided(lines)
 
@@ -164,6 +171,13 @@ def _entry(claim: Claim) -> tuple[str, str]:
     return claim.name, registered_claims()[claim.name]
 
 
-def _stood(card: Mapping[str, Any]) -> set[tuple[str, str]]:
+def _stood(card: Mapping[str, Any], where: str) -> set[tuple[str, str]]:
     """Claims that were registered when the card's rows were made."""
-    return set((card.get("claims") or {}).items())
+    entries: dict[str, str] = card.get("claims") or {}
+    registered = registered_claims()
+    if edited := [name for name, digest in entries.items() if registered.get(name, digest) != digest]:
+        raise ValueError(
+            f"rows of {where} ({card.get('name', 'unnamed')}) were recorded under another registration of {edited[0]}; "
+            "put its entry in claims.toml back as it was, and register the new one under a name of its own"
+        )
+    return set(entries.items())

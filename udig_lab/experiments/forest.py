@@ -10,12 +10,13 @@ import pandas as pd
 
 from udig_lab.experiments.claims import claims
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
+from udig_lab.experiments.naming import DATASET_TITLES
 from udig_lab.experiments.verdicts import called, verdicts
 from udig_lab.picture import Picture, show
 
 _COLOURS = {BETTER: "C0", WORSE: "C1", EQUAL: "C2", OPEN: "C5"}
 _MARKS = {"comprehensiveness": "o", "sufficiency": "s", "log_odds": "^"}
-_SHORT = {"sst2": "SST-2", "rotten_tomatoes": "RT", "imdb": "IMDb", "squad": "SQuAD", "trec": "TREC"}
+_SHORT = DATASET_TITLES | {"rotten_tomatoes": "RT"}
 _LINE = 0.21  # inches
 _EDGE = 6.0  # margins; what lies further is drawn there, with an arrow
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 METRICS = ["comprehensiveness_20", "sufficiency_20", "log_odds_mask_20"]  # a list: pandas takes it for columns
 REPLACED = "20 %; comprehensiveness and sufficiency delete, log-odds replace by [MASK]"  # what METRICS do
 PAPERS = ["ig", "udig_greedy", "dig_greedy", "sig", "random", "oracle"]  # variants: the papers', control and bound
+DATASET_TITLES = {
+    "sst2": "SST-2",
+    "rotten_tomatoes": "Rotten Tomatoes",
+    "imdb": "IMDb",
+    "squad": "SQuAD",
+    "trec": "TREC",
+}
 
 
 def title(variant: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from udig_lab.experiments.claims import Claim, claims
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
-from udig_lab.experiments.naming import title
+from udig_lab.experiments.naming import DATASET_TITLES, title
 
 DEPENDS, HOLDS, CONTRADICTED = "depends", "holds", "is contradicted"
 UNASKED = "not asked"
@@ -126,7 +126,8 @@ def called(claim: Claim) -> str:
     ('UDIG (greedy) beats IG, as published', 'SIG is the same with [MASK] and [PAD]')
     """
     how = ", as published" if claim.protocol == "as_published" else ""
-    how += f" ({', '.join(claim.datasets)})" if claim.instead_of else ""
+    if claim.instead_of:
+        how += f" on {', '.join(DATASET_TITLES[d] for d in claim.datasets)}"
     if claim.of == "variant":
         return f"{title(claim.one)} beats {title(claim.other)}{how}"
     one, other = f"[{claim.one.upper()}]", f"[{claim.other.upper()}]"
