@@ -171,7 +171,7 @@ def test_rows_that_are_older_than_their_claim_are_marked(small):
 
 def test_rows_of_another_registration_are_refused(small):
     card = {"name": "sig-mask-corrected", "claims": registered_claims() | {"sig-ig": "0" * 64}}
-    with pytest.raises(ValueError, match="under another registration of sig-ig; put its entry in claims.toml back"):
+    with pytest.raises(ValueError, match=r"under another registration of sig-ig; put its entry in claims\.toml back"):
         docket({"sst2": small}, {"sst2": [card]})
     withdrawn = {"name": "sig-mask-corrected", "claims": {"a claim of a later version": "0" * 64}}
     assert len(docket({"sst2": small}, {"sst2": [withdrawn]}))

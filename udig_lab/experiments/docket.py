@@ -177,7 +177,7 @@ def _stood(card: Mapping[str, Any], where: str) -> set[tuple[str, str]]:
     registered = registered_claims()
     if edited := [name for name, digest in entries.items() if registered.get(name, digest) != digest]:
         raise ValueError(
-            f"rows of {where} ({card.get('name', 'unnamed')}) were recorded under another registration of {edited[0]}; "
-            "put its entry in claims.toml back as it was, and register the new one under a name of its own"
+            f"rows of {where} ({card.get('name')}) were recorded under another registration of {edited[0]}; put "
+            "its entry in claims.toml back as it was, and register the new one under a name of its own"
         )
     return set(entries.items())
