@@ -21,13 +21,14 @@ from rich.text import Text
 
 from udig_lab.experiments import grid, own_folder, run
 from udig_lab.experiments.ledger import ledger
+from udig_lab.experiments.origin import working_device
 from udig_lab.explainer import explain
 from udig_lab.heatmap import to_terminal, visible
 from udig_lab.methods import METHODS
 from udig_lab.methods.anchors import STRATEGIES
 from udig_lab.model.load import DATASETS, PROFILES, load
+from udig_lab.model.precision import AUTO, PRECISIONS, settled
 from udig_lab.model.protocol import PROTOCOLS
-from udig_lab.model.reader import PRECISIONS
 
 INTERRUPTED = 130  # the status that shells give to a process that was interrupted
 
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the methods")
     many.add_argument("--profile", default="mini", choices=PROFILES)
     many.add_argument("--architecture", default="bert", help="of the paper profile: bert, distilbert, roberta")
-    many.add_argument("--precision", default="float32", choices=PRECISIONS)
+    many.add_argument("--precision", default="float32", choices=(*PRECISIONS, AUTO), help="of gradient passes")
     many.add_argument("--limit", type=int, help="at most so many examples, drawn with a fixed seed")
     many.add_argument("--seed", type=int, default=42, help="of the draw of examples (default: 42)")
     many.add_argument(
@@ -167,6 +168,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    precision = settled(options.precision, working_device())
+    if options.precision == AUTO:
+        print(f"precision: {precision}, the faster one here", flush=True)
     cells = grid(
         options.dataset,
         options.methods.split(","),
@@ -177,7 +181,7 @@ def _run(options: argparse.Namespace) -> int:
         settings=dict(_setting(text) for text in options.set),
         profile=options.profile,
         architecture=options.architecture,
-        precision=options.precision,
+        precision=precision,
         limit=options.limit,
         max_length=options.max_length,
         seed=options.seed,

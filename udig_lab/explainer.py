@@ -79,7 +79,8 @@ def explain(
         at: token classifiers and masked language models only: the token whose class is explained, by its number or,
             where it stands once, the word that it begins; None takes the only mask.
         protocol: "corrected", or "as_published" (embedding block twice, largest logit at every point).
-        precision: "float32" for the model as it is; "bfloat16" multiplies matrices of gradient passes in bfloat16.
+        precision: "float32" for the model as it is; "bfloat16" multiplies matrices of gradient passes in bfloat16;
+            "auto" takes the faster one on this device, measured once in a process and logged.
         internal_batch_size: points per forward and backward pass; None chooses by tokens, and halves when memory
             runs out.
         progress: show a bar; None shows it for long work in a terminal.

@@ -14,8 +14,8 @@ import numpy as np
 
 from udig_lab.methods import method
 from udig_lab.model.load import DATASETS, PROFILES
+from udig_lab.model.precision import PRECISIONS
 from udig_lab.model.protocol import as_protocol
-from udig_lab.model.reader import PRECISIONS
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}

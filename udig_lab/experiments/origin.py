@@ -104,7 +104,7 @@ def made_by(cell: Cell, part: pd.DataFrame, *, judged: bool) -> dict[str, Any]:
         "source_sha256": source_sha256(),
         "claims": registered_claims(),
         "versions": {name: version(name) for name in ("udig-lab", "torch", "transformers", "numpy")},
-        "machine": processor if _device() == "cpu" else torch.cuda.get_device_name(),
+        "machine": processor if working_device() == "cpu" else torch.cuda.get_device_name(),
     }
 
 
@@ -147,13 +147,14 @@ def model_of(cell: Cell) -> TextModel:
     return _model(cell.dataset, cell.profile, cell.architecture)
 
 
-def _device() -> str:
+def working_device() -> str:
+    """Where runs compute: on a GPU where torch finds one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(2)
 def _model(dataset: str, profile: str, architecture: str) -> TextModel:
-    return load(dataset, profile=profile, architecture=architecture, device=_device())
+    return load(dataset, profile=profile, architecture=architecture, device=working_device())
 
 
 @lru_cache(8)

@@ -15,9 +15,9 @@ from udig_lab.model.batching import Budget, mask_of, pad_embeddings
 from udig_lab.model.embedding import points_at, widened
 from udig_lab.model.heads import AT_A_POSITION, reads_forward
 from udig_lab.model.inputs import Encoding
+from udig_lab.model.precision import settled
 from udig_lab.model.textmodel import TextModel
 
-PRECISIONS = ("float32", "bfloat16")
 _ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids", "use_cache", "logits_to_keep")
 _KERNEL = threading.RLock()
 
@@ -39,7 +39,7 @@ class Reader:
         embed_twice: reproduce the published code, which applies the embedding block before handing the result to a
             model that applies it again (see ``_published_block`` for which models, and with what positions).
         precision: "bfloat16" multiplies matrices in bfloat16 (autocast) where a gradient is taken; what is only read
-            forward is always read as the model is.
+            forward is always read as the model is. "auto" takes the faster one here.
 
     Raises:
         ValueError: an unknown precision, or a decoder that cannot read batches.
@@ -55,8 +55,6 @@ class Reader:
         embed_twice: bool = False,
         precision: str = "float32",
     ):
-        if precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
         alone = reads_forward(model.model) and model.task == "classification"
         if alone and getattr(model.config, "pad_token_id", None) is None:
             raise ValueError(
@@ -66,7 +64,7 @@ class Reader:
         self.text_model = model
         self.block = _published_block(model.model) if embed_twice else None
         self.at, self.answers = at, answers
-        self.precision = precision
+        self.precision = settled(precision, model.table.device)
         self._takes = {name: model.takes(name) for name in _ARGUMENTS}
         pad = nn.utils.rnn.pad_sequence
         self._ids = pad([e.input_ids for e in encodings], batch_first=True, padding_value=model.pad_id)  # (N, L)
