@@ -7,9 +7,12 @@ ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
     *("colours", "fonts", "memory", "saving", "methods.settings", "model", "faithfulness"),
-    *(f"model.{room}" for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "reader")),
+    *(
+        f"model.{room}"
+        for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "precision", "reader")
+    ),
     # The public part of experiments is listed.
-    *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "claims", "making", "origin", "guard"))),
+    *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "making", "origin", "guard"))),
 }
 
 
