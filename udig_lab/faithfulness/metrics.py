@@ -121,7 +121,8 @@ def aopc(
 ) -> dict[str, Tensor]:
     """Area over the perturbation curve: the means of comprehensiveness and of sufficiency over several shares.
 
-    ``tops`` are 5, 10, 20 and 50 % where none are given; under "eraser" also 1 %. Other arguments as before.
+    ``tops`` are 5, 10, 20 and 50 % where none are given; under "eraser" also 1 %. The share 0 does not count, as in
+    ERASER's code. Other arguments as before.
 
     Source: DeYoung et al., ACL 2020, arXiv 1911.03429, §5.1.
 

@@ -19,7 +19,9 @@ def deep_lift(problem: Problem) -> Solution:
 
     Captum rescales the nonlinear modules it knows; attention and layer normalisation are functions to it and keep
     their ordinary gradient at the input, so on a transformer the scores are not complete. The published comparisons
-    share this.
+    share this. Of a model of BERT's kind it rescales the tanh of the pooler alone; where the pooler's outputs all move
+    along one direction, as those of the lab's models of two classes do, the scores are gradient x input times one
+    factor a text, and no second witness beside it.
 
     Source: Shrikumar, Greenside & Kundaje, ICML 2017, arXiv 1704.02685.
 

@@ -53,7 +53,9 @@ AS_PUBLISHED = Protocol(
     whole_words=False,
     rounding="down",
 )
-# DeYoung et al. 2020: documents are lists of words, scores are judged in bins of 1, 5, 10, 20 and 50 % of them.
+# DeYoung et al. 2020: documents are lists of words, scores are judged in bins of 1, 5, 10, 20 and 50 % of them. Their
+# code (rationale_benchmark/metrics.py, _instances_aopc) takes the plain mean over these five: k = 0 does not count. A
+# mean that counted it would be 5/6 as large for comprehensiveness, where nothing is lost by erasing nothing.
 ERASER = Protocol(
     "eraser",
     embed_twice=False,
