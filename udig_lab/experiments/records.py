@@ -70,7 +70,7 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
                 f"mend it with: {_again(card)}{'' if found is None else ' --force'}"
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
-        about["model"] = called(cell.model) if cell.model else card["model"]
+        about["model"] = called(cell.model) if cell.model else card.get("model", "")
         parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
     rows = pd.concat(parts, ignore_index=True)
     others = (folder or results_folder()) / _DRAWS
