@@ -171,7 +171,18 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 
 def check_every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: Callable[[Any], bool]) -> None:
-    """Name the first row whose value is none, before a long run stumbles over it."""
+    """Name the first row whose value is none, before a long run stumbles over it.
+
+    Args:
+        rows: examples with their ids.
+        column: whose values are looked at.
+        file: where the rows come from, for the error.
+        what: a value should be, for the error.
+        holds: whether a value is such; one that raises is none.
+
+    Raises:
+        ValueError: it is not, in this file, row and column.
+    """
     for number, (identity, value) in enumerate(zip(rows["id"], rows[column], strict=True)):
         try:
             good = holds(value)
@@ -183,7 +194,11 @@ def check_every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: C
 
 
 def listed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Answers and where they start as plain lists; the hub keeps both in one column."""
+    """Answers and where they start as plain lists; the hub keeps both in one column.
+
+    Args:
+        rows: examples with a column answers, and perhaps answer_starts.
+    """
     if rows["answers"].map(lambda answers: isinstance(answers, dict)).all():
         starts = rows["answers"].map(lambda answers: answers["answer_start"])
         rows = rows.assign(answers=rows["answers"].map(lambda answers: answers["text"]), answer_starts=starts)
