@@ -22,6 +22,7 @@ from rich.text import Text
 from udig_lab.experiments import grid, own_folder, run
 from udig_lab.experiments.ledger import ledger
 from udig_lab.experiments.origin import working_device
+from udig_lab.experiments.shelf import dataset_of
 from udig_lab.explainer import explain
 from udig_lab.heatmap import to_terminal, visible
 from udig_lab.methods import METHODS
@@ -109,14 +110,23 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_explain)
 
     many = commands.add_parser("run", help="run an experiment and record its rows")
-    many.add_argument("--dataset", required=True, choices=DATASETS)
+    many.add_argument("--dataset", choices=DATASETS)
+    many.add_argument(
+        "--model", help="one of your own: a folder, a name on the hub, or a data set's name for its lab model"
+    )
+    many.add_argument(
+        "--data",
+        metavar="FILE",
+        help="your own texts in place of a data set: .parquet, .csv or .jsonl with text and label, "
+        "or question, context and answers; id, label and answers may be missing",
+    )
     many.add_argument("--methods", default="ig,udig,sig,random", help=f"of {', '.join(METHODS)}, oracle")
     many.add_argument("--strategies", default="greedy", help=f"for paths through words: {', '.join(STRATEGIES)}")
     many.add_argument("--baselines", default="mask", help="pad, mask, … (default: mask)")
     many.add_argument("--protocols", default="corrected", help=f"of {', '.join(PROTOCOLS)} (default: corrected)")
     many.add_argument("--outputs", help="of SQuAD: joint, start, end (default: joint)")
     many.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the methods")
-    many.add_argument("--profile", default="mini", choices=PROFILES)
+    many.add_argument("--profile", choices=PROFILES, help="of --dataset (default: mini)")
     many.add_argument("--architecture", default="bert", help="of the paper profile: bert, distilbert, roberta")
     many.add_argument("--precision", default="float32", choices=(*PRECISIONS, AUTO), help="of gradient passes")
     many.add_argument("--limit", type=int, help="at most so many examples, drawn with a fixed seed")
@@ -168,23 +178,24 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    dataset, source = _source(options)
     precision = settled(options.precision, working_device())
     if options.precision == AUTO:
         print(f"precision: {precision}, the faster one here", flush=True)
     cells = grid(
-        options.dataset,
+        dataset,
         options.methods.split(","),
         baselines=options.baselines.split(","),
         protocols=options.protocols.split(","),
         strategies=options.strategies.split(","),
         outputs=options.outputs.split(",") if options.outputs else (None,),
         settings=dict(_setting(text) for text in options.set),
-        profile=options.profile,
         architecture=options.architecture,
         precision=precision,
         limit=options.limit,
         max_length=options.max_length,
         seed=options.seed,
+        **source,
     )
     folder = options.output or own_folder()
     if options.output is None:
@@ -197,6 +208,21 @@ def _run(options: argparse.Namespace) -> int:
         return INTERRUPTED
     print("\n".join(visible(str(file)) for file in files))
     return 0
+
+
+def _source(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The data set's name, and what else says where model and texts come from."""
+    if options.data is None:
+        if options.dataset is None:
+            raise ValueError("there are no texts to record; name --dataset, or a file with --data and its --model")
+        return options.dataset, {"profile": options.profile or "mini", "model": options.model}
+    for name in ("dataset", "profile"):
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} {getattr(options, name)} says where texts come from, and --data {options.data} says so, "
+                "too; leave one of them out"
+            )
+    return dataset_of(options.data), {"model": options.model, "data": options.data}
 
 
 def _ledger(options: argparse.Namespace) -> int:

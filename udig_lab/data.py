@@ -154,7 +154,7 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
     if "id" not in rows:
         rows = rows.assign(id=range(len(rows)))
     if "answers" in rows:
-        rows = _listed(rows)
+        rows = listed(rows)
     missing = [column for column in _COLUMNS.get(name, _TEXT_COLUMNS) if column not in rows]
     if missing:
         raise ValueError(f"the data of {name} lack the columns {', '.join(missing)}: {file} has {columns}")
@@ -162,16 +162,27 @@ def _ours(name: str, rows: pd.DataFrame, file: Path) -> pd.DataFrame:
         raise ValueError(f"{file} has no rows; fetch it again")
     for column in ("text", "question", "context"):
         if column in rows:
-            _every(rows, column, file, "a text", lambda value: isinstance(value, str) and bool(value.strip()))
+            check_every(rows, column, file, "a text", lambda value: isinstance(value, str) and bool(value.strip()))
     if "label" in rows:
-        _every(rows, "label", file, "the number of a class", lambda value: float(value).is_integer())
+        check_every(rows, "label", file, "the number of a class", lambda value: float(value).is_integer())
     if "answers" in rows:
-        _every(rows, "answers", file, "a list of texts", lambda v: bool(v) and all(isinstance(a, str) for a in v))
+        check_every(rows, "answers", file, "a list of texts", lambda v: bool(v) and all(isinstance(a, str) for a in v))
     return rows
 
 
-def _every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: Callable[[Any], bool]) -> None:
-    """Name the first row whose value is none, before a long run stumbles over it."""
+def check_every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: Callable[[Any], bool]) -> None:
+    """Name the first row whose value is none, before a long run stumbles over it.
+
+    Args:
+        rows: examples with their ids.
+        column: whose values are looked at.
+        file: where the rows come from, for the error.
+        what: a value should be, for the error.
+        holds: whether a value is such; one that raises is none.
+
+    Raises:
+        ValueError: it is not, in this file, row and column.
+    """
     for number, (identity, value) in enumerate(zip(rows["id"], rows[column], strict=True)):
         try:
             good = holds(value)
@@ -182,8 +193,12 @@ def _every(rows: pd.DataFrame, column: str, file: Path, what: str, holds: Callab
             raise ValueError(f"{file}, row {number} (id {identity}): {column} is {shown}, not {what}; mend the file")
 
 
-def _listed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Answers and where they start as plain lists; the hub keeps both in one column."""
+def listed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers and where they start as plain lists; the hub keeps both in one column.
+
+    Args:
+        rows: examples with a column answers, and perhaps answer_starts.
+    """
     if rows["answers"].map(lambda answers: isinstance(answers, dict)).all():
         starts = rows["answers"].map(lambda answers: answers["answer_start"])
         rows = rows.assign(answers=rows["answers"].map(lambda answers: answers["text"]), answer_starts=starts)

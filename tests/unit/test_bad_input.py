@@ -106,6 +106,7 @@ def test_a_model_with_broken_weights(random_bert):
     [
         (lambda: ul.load("sst3"), "unknown model 'sst3'; choose one of sst2"),
         (lambda: ul.load("sst2", profile="big"), "unknown profile 'big'"),
+        (lambda: ul.load("sst2", task="masked"), "unknown task 'masked'; choose one of classification, span"),
         (
             lambda: ul.load("sst2", profile="paper", architecture="gpt2"),
             "no published checkpoint .* choose distilbert, bert",

@@ -72,6 +72,8 @@ def test_explain_sends_no_controls(capsys):
         ["explain", "fine", "--method", HOSTILE],
         ["explain", "fine", HOSTILE],
         ["run", "--dataset", HOSTILE],
+        ["run", "--model", HOSTILE, "--dataset", "sst2"],
+        ["run", "--model", "sst2", "--data", f"{HOSTILE}.csv"],
         ["run", "--dataset", "sst2", "--methods", HOSTILE],
         ["run", "--dataset", "sst2", "--set", HOSTILE],
         ["run", "--dataset", "sst2", "--baselines", HOSTILE, "--methods", "ig", "--workers", "0"],

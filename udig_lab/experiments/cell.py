@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from udig_lab.experiments.shelf import OWN, WITH_DATA, as_given, called, dataset_of
 from udig_lab.methods import method
 from udig_lab.model.load import DATASETS, PROFILES
 from udig_lab.model.precision import PRECISIONS
@@ -31,7 +33,7 @@ class Cell:
     """One experiment.
 
     Attributes:
-        dataset: a data set's name.
+        dataset: a data set's name; of a file, its name without the ending.
         method: a name in ``udig_lab.methods.METHODS``, or "oracle" for ``bounds.oracle``.
         baseline: as for ``explain``; written "none" for methods that have no use for it.
         protocol: "corrected", "as_published" or "eraser".
@@ -43,6 +45,9 @@ class Cell:
         max_length: texts are cut at so many tokens; None cuts none.
         precision: of gradient passes, "float32" or "bfloat16".
         seed: of the draw.
+        model: one of the reader's own: a folder, a name on the hub, or a data set's name for its lab model. None takes
+            the data set's under the profile.
+        data: a file of the reader's own for the model (``own_data.own_examples``). None takes the data set.
 
     Raises:
         ValueError: an unknown name, or a number that makes no sense.
@@ -61,11 +66,16 @@ class Cell:
     max_length: int | None = 256
     precision: str = "float32"
     seed: int = 42
+    model: str | None = None
+    data: str | None = None
 
     def __post_init__(self) -> None:
         as_protocol(self.protocol)
-        known = {"data set": (self.dataset, DATASETS), "profile": (self.profile, PROFILES)}
-        for kind, (name, names) in (known | {"precision": (self.precision, PRECISIONS)}).items():
+        self._check_own()
+        known: dict[str, tuple[str, tuple[str, ...]]] = {"precision": (self.precision, PRECISIONS)}
+        if self.data is None:
+            known |= {"data set": (self.dataset, DATASETS), "profile": (self.profile, PROFILES)}
+        for kind, (name, names) in known.items():
             if name not in names:
                 raise ValueError(f"unknown {kind} {name!r}; choose one of {', '.join(names)}")
         if self.method == ORACLE or not method(self.method).uses_baseline:
@@ -78,6 +88,31 @@ class Cell:
         self._check_number("limit", 1, "leaves no examples", ", or None for all")
         self._check_number("max_length", 1, "leaves no tokens", ", or None to cut none")
         self._check_number("seed", 0, "is no seed", "")
+
+    def _check_own(self) -> None:
+        if self.model is None:
+            if self.data is not None:
+                raise ValueError(
+                    f"the file {os.fspath(self.data)} needs a model that it is for; name a folder, one on the hub "
+                    "(organisation/model), or a data set for its lab model"
+                )
+            return
+        if not isinstance(self.model, (str, os.PathLike)) or not os.fspath(self.model):
+            raise TypeError(f"model is {self.model!r}; name a folder, or a model on the hub (organisation/model)")
+        object.__setattr__(self, "model", as_given(self.model))
+        if self.data is None:
+            if self.profile in PROFILES and self.profile not in WITH_DATA:
+                raise ValueError(
+                    f"profile {self.profile!r} has models of its own, and {self.model} is another; record it with "
+                    f"profile {' or '.join(map(repr, WITH_DATA))}"
+                )
+            return
+        object.__setattr__(self, "data", os.fspath(self.data))
+        if self.dataset != (stem := dataset_of(self.data)):
+            raise ValueError(f"{self.data} is recorded under its own name, not as {self.dataset!r}; pass {stem!r}")
+        if self.profile not in (OWN, _DEFAULTS["profile"]):
+            raise ValueError(f"profile {self.profile!r} has data of its own, and {self.data} is a file; leave one out")
+        object.__setattr__(self, "profile", OWN)
 
     def _check_number(self, name: str, least: int, why: str, otherwise: str) -> None:
         value = _plain(name, getattr(self, name))
@@ -95,6 +130,17 @@ class Cell:
         return self._defaults | dict(self.settings)
 
     @property
+    def place(self) -> str:
+        """The folder of its record inside the data set's: the profile's, or that of all models of the reader's own."""
+        return self.profile if self.model is None else OWN
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What it says of itself, as cards hold it."""
+        own = ("model", "data")
+        return {name: value for name, value in asdict(self).items() if name not in own or value is not None}
+
+    @property
     def variant(self) -> str:
         """The method's name, with its strategy where it has one."""
         strategy = self.all_settings.get("strategy")
@@ -110,6 +156,8 @@ class Cell:
         'ig-n_steps=10-max_length=128-bfloat16-mask-corrected'
         >>> Cell("sst2", "ig", "../x").name
         'ig-..%2Fx-corrected'
+        >>> Cell("reviews", "ig", model="organisation/model", data="reviews.parquet").name
+        'ig-organisation%2Fmodel-mask-corrected'
         """
         return _short([*self._stem(), as_protocol(self.protocol).name])
 
@@ -127,6 +175,9 @@ class Cell:
         said += [_safe(value) for value in (self.precision,) if value != _DEFAULTS["precision"]]
         said += [_safe(self.output)] if self.output else []
         said += [_safe(self.architecture)] if self.profile == "paper" else []
+        if self.model is not None:
+            said += ["mini"] if self.profile == "mini" else []
+            said += [_safe(called(self.model)).replace("=", "%3D")]  # a name with "=" has other settings
         return [_safe(self.variant), *said, *([] if self.baseline == "none" else [_safe(self.baseline)])]
 
     @property
@@ -136,7 +187,9 @@ class Cell:
         >>> Cell("sst2", "ig", settings={"n_steps": 10}, limit=4).command
         'udig-lab run --dataset sst2 --profile lab --methods ig --set n_steps=10 --limit 4'
         """
-        said = {"dataset": self.dataset, "profile": self.profile, "methods": self.method}
+        said = {} if self.model is None else {"model": self.model}
+        said |= {"dataset": self.dataset, "profile": self.profile} if self.data is None else {"data": self.data}
+        said |= {"methods": self.method}
         strategy = self.settings.get("strategy")
         said |= {"strategies": strategy} if strategy not in (None, "greedy") else {}
         said |= {"baselines": self.baseline} if self.baseline not in ("none", _DEFAULTS["baseline"]) else {}
@@ -158,7 +211,8 @@ class Cell:
             judged: whether the way of judging belongs to it.
             form: the format of the record that the key is compared with.
         """
-        depends = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings")}
+        # A model and a file of the reader's own may move: what they hold is among the parts.
+        depends = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings", "model", "data")}
         depends["settings"] = self.all_settings
         if not judged:
             depends["protocol"] = as_protocol(self.protocol).reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import signal
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 
 from udig_lab.experiments.cell import Cell
-from udig_lab.experiments.origin import model_of
+from udig_lab.experiments.origin import at_places, model_of, places
 from udig_lab.experiments.work import shard_file, shard_identity, shard_rows
 
 _PATIENCE = 10  # seconds in which a scheduler must answer
@@ -64,8 +65,8 @@ def work_through(
         futures, send = {}, _sender()
         for rank, (c, n) in enumerate(tasks):
             # The worker is told what it must make: one with another package, model or data makes nothing.
-            job = {"cell": cells[c], "number": n, "folder": folder, "force": force}
-            job |= {"identity": shard_identity(cells[c], n)}
+            job = {"cell": at_places(cells[c]), "number": n, "folder": folder, "force": force}
+            job |= {"identity": shard_identity(cells[c], n), "places": places(cells[c])}
             futures[client.submit(send, pickle.dumps(job), pure=False, priority=-rank)] = c, n
         where = scheduler or "the local cluster"
         for future in _completed(distributed, client, list(futures), where):
@@ -112,6 +113,11 @@ def _on_worker(job: dict[str, Any]) -> tuple[str, str] | None:
     try:
         worker = distributed.get_worker()
         torch.set_num_threads(worker.state.nthreads)
+        if unseen := [place for place in job["places"] if not os.path.exists(place)]:
+            raise FileNotFoundError(
+                f"the worker {worker.address} does not see {' and '.join(unseen)}; give all workers the model and the "
+                "data under the same paths"
+            )
         own, asked = shard_identity(job["cell"], job["number"]), job["identity"]
         if own != asked:
             kinds = {"key": "other weights, data or version", "code": "other code"}

@@ -16,9 +16,10 @@ def averaged(rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     [[0.5, 2.0]]
 
     Args:
-        rows: recorded rows of a data set; cells of random scores under one protocol and output stand for themselves.
-        draws: rows of random scores with other seeds, of the same data set; each belongs to the rows of its text,
-            protocol and output.
+        rows: recorded rows of a data set; cells of random scores of one model, under one protocol and output, stand
+            for themselves.
+        draws: rows of random scores with other seeds, of the same data set; each belongs to the rows of its model,
+            text, protocol and output.
 
     Returns:
         the rows, with a column more: ``draws``, how many there were; 1 for all that is not random.
@@ -38,5 +39,5 @@ def averaged(rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
 
 def _texts(rows: pd.DataFrame) -> pd.Series:
     """What draws have in common: a text, read and judged in one way."""
-    key = [name for name in ("protocol", "output", "id") if name in rows]
+    key = [name for name in ("model", "protocol", "output", "id") if name in rows]
     return rows[key].astype(object).fillna("").map(str).agg(" ".join, axis=1)

@@ -85,7 +85,7 @@ def file_of(cell: Cell, folder: Path) -> Path:
 
 def lock_of(cell: Cell, folder: Path) -> Path:
     """What is ``locked`` by whoever writes a cell's record."""
-    return folder / ".shards" / cell.dataset / cell.profile / cell.name / "recorded"
+    return folder / ".shards" / cell.dataset / cell.place / cell.name / "recorded"
 
 
 def _kept(file: Path, sentence: str, holds: str = "rows") -> Standing:

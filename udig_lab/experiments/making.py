@@ -36,11 +36,14 @@ def explained_rows(cell: Cell, model: TextModel, examples: pd.DataFrame) -> pd.D
     columns: dict[str, Any] = {"id": examples["id"].to_numpy(), "tokens": [len(a) for a in found]}
     if model.task == "span":
         columns["target_start"], columns["target_end"] = zip(*(a.target for a in found), strict=True)
-        golds = [{bare_answer(answer) for answer in answers} for answers in examples["answers"]]
-        columns["correct"] = [bare_answer(a.target_name) in gold for a, gold in zip(found, golds, strict=True)]
+        if "answers" in examples:
+            golds = [{bare_answer(answer) for answer in answers} for answers in examples["answers"]]
+            columns["correct"] = [bare_answer(a.target_name) in gold for a, gold in zip(found, golds, strict=True)]
     else:
         columns["target"] = [a.target for a in found]
-        columns["correct"] = np.array(columns["target"]) == examples["label"].to_numpy()
+        if "label" in examples:
+            columns["correct"] = np.array(columns["target"]) == examples["label"].to_numpy()
+    columns.setdefault("correct", pd.array([pd.NA] * len(found), dtype="boolean"))  # nobody said what is right
     # Which settings are quick and which words count is asked of scores long after: they are kept, half as precise.
     columns["scores"] = [np.array(a.scores, dtype=np.float16) for a in found]
     for name in ("probability", "f_input", "f_baseline", "delta", "delta_percent", "seconds"):

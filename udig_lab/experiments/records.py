@@ -12,7 +12,9 @@ import platformdirs
 
 from udig_lab.experiments.cell import FORMAT, WITHOUT_CODE, Cell
 from udig_lab.experiments.draws import averaged
+from udig_lab.experiments.shelf import OWN, called
 from udig_lab.experiments.store import checksum, read_rows, write, write_rows
+from udig_lab.model.load import DATASETS
 
 _PACKAGE = Path(__file__).parents[1]
 _SUM = "sha256"  # in a card: of all the rest of it
@@ -39,7 +41,7 @@ def _cloned() -> bool:
 
 def record_file(cell: Cell, folder: Path) -> Path:
     """Where a cell is recorded; its card lies beside it."""
-    return folder / cell.dataset / cell.profile / f"{cell.name}.parquet"
+    return folder / cell.dataset / cell.place / f"{cell.name}.parquet"
 
 
 def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) -> pd.DataFrame:
@@ -48,7 +50,9 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
     Returns:
         one row an example and cell: the columns of ``metrics.measure``; id, tokens, target (of SQuAD, target_start
         and target_end), correct, scores, probability, f_input, f_baseline, delta, delta_percent, wae, evaluations,
-        forwards, seconds; and of the cell: cell (its name), method, strategy, variant, baseline, protocol, output.
+        forwards, seconds; and of the cell: cell (its name), model, method, strategy, variant, baseline, protocol,
+        output. ``profile="own"`` reads what was recorded of the reader's own models, and the column model tells them
+        apart: the folder's name, or that on the hub. Where nobody said what is right, correct is <NA>.
         The oracle has no scores, and only the metrics it was searched for. Metrics of random scores are means over
         all recorded draws (those with other seeds lie in the folder's "draws"); the column draws counts them.
 
@@ -66,6 +70,7 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
                 f"mend it with: {_again(card)}{'' if found is None else ' --force'}"
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
+        about["model"] = called(cell.model) if cell.model else card.get("model", "")
         parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
     rows = pd.concat(parts, ignore_index=True)
     others = (folder or results_folder()) / _DRAWS
@@ -141,6 +146,9 @@ def _again(card: dict[str, Any]) -> str:
 def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, dict[str, Any]]]:
     """Files of rows with their cards."""
     command = f"udig-lab run --dataset {dataset} --profile {profile}"
+    if profile == OWN:
+        source = f"--dataset {dataset}" if dataset in DATASETS else f"--data {dataset}.parquet"
+        command = f"udig-lab run --model … {source}"
     place = (folder or results_folder()) / dataset / profile
     files = sorted(place.glob("*.json"))
     if not files:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from udig_lab.experiments.cell import ORACLE
@@ -11,6 +13,7 @@ from udig_lab.faithfulness.statistics import Difference, paired
 def under(
     rows: pd.DataFrame,
     *,
+    model: str | None = None,
     baseline: str | None = None,
     protocol: str | None = None,
     output: str | None = None,
@@ -24,6 +27,7 @@ def under(
 
     Args:
         rows: of ``recorded``.
+        model: where several were recorded; the tables are of one.
         baseline: and methods that have no use for one.
         protocol: "corrected", "as_published" or "eraser".
         output: of SQuAD.
@@ -31,6 +35,8 @@ def under(
             count, as it is part of a variant, and the oracle stays whatever its beam.
     """
     keep = pd.Series(True, index=rows.index)
+    if model is not None:
+        keep &= rows["model"] == model
     if baseline is not None:
         keep &= rows["baseline"].isin([baseline, "none"])
     if protocol is not None:
@@ -40,6 +46,21 @@ def under(
     if defaults:
         keep &= (rows["method"] == ORACLE) | ~rows["cell"].str.contains("=")  # a cell's name holds its own settings
     return rows[keep]
+
+
+def of_one_model(rows: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows, unless a table would mix those of several models.
+
+    Raises:
+        ValueError: they are of several, and none of the columns ``by`` tells them apart.
+    """
+    models = [] if "model" not in rows or "model" in by else sorted(set(rows["model"]))
+    if len(models) > 1:
+        raise ValueError(
+            f"these rows are of the models {', '.join(models)}, and one table is of one; choose with "
+            f"under(rows, model={models[0]!r})"
+        )
+    return rows
 
 
 def largest(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from udig_lab.experiments.naming import in_words, title
+from udig_lab.experiments.rows import of_one_model
 from udig_lab.experiments.tables import BY, better, rank_correlations
 from udig_lab.faithfulness.statistics import Interval, interval
 from udig_lab.picture import Picture, show
@@ -30,6 +31,7 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
         metrics: columns, at least one.
         caption: what the figure says.
     """
+    rows = of_one_model(rows)
     groups: dict[Any, pd.DataFrame] = dict(list(rows.groupby(list(BY))))
     groups = {k: part for k, part in groups.items() if k[0] not in _ENDS}
     ends = {v: rows[rows["variant"] == v] for v in _ENDS}
@@ -91,6 +93,7 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
         rows: recorded rows of one data set, baseline and protocol, with control and oracle.
         caption: what the figure says.
     """
+    rows = of_one_model(rows)
     metrics = ("comprehensiveness", "sufficiency")
     shares = sorted(int(c.rpartition("_")[2]) for c in map(str, rows) if re.fullmatch(rf"{metrics[0]}_\d\d", c))
     means = rows.groupby("variant")[[f"{m}_{s:02d}" for m in metrics for s in shares]].mean()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.experiments.rows import aligned
+from udig_lab.experiments.rows import aligned, of_one_model
 from udig_lab.faithfulness.statistics import Difference, Interval, attained, holm, interval, paired
 
 BY = ("variant", "baseline")
@@ -39,6 +39,7 @@ def summary(rows: pd.DataFrame, metrics: Sequence[str], *, by: Sequence[str] = B
     Returns:
         ``Interval`` in every cell, None where nothing was recorded; the last column is n.
     """
+    rows = of_one_model(rows, by)
     lines: dict[Hashable, dict[str, object]] = {}
     for name, part in rows.groupby(list(by), sort=False):
         cells: dict[str, object] = {m: None if part[m].isna().any() else interval(part[m]) for m in metrics}
@@ -73,6 +74,7 @@ def against(
     Raises:
         ValueError: the reference was not recorded.
     """
+    rows = of_one_model(rows)
     if reference not in set(rows["variant"]):
         known = ", ".join(sorted(set(rows["variant"])))
         raise ValueError(f"no rows of {reference!r} to compare with; there are {known}")
@@ -103,6 +105,7 @@ def contrast(
     Returns:
         as ``against``; a line for all that was recorded with both values.
     """
+    rows = of_one_model(rows, [of, *by])
     sides = [dict(list(rows[rows[of] == value].groupby(list(by), sort=False))) for value in (one, other)]
     pairs: dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
     pairs = {k: (part, sides[1][k]) for k, part in sides[0].items() if k in sides[1]}
@@ -133,6 +136,7 @@ def shares(rows: pd.DataFrame, metrics: Sequence[str], *, by: Sequence[str] = BY
     Raises:
         ValueError: control or oracle were not recorded.
     """
+    rows = of_one_model(rows)
     ends = {v: rows[rows["variant"] == v].set_index("id") for v in ("random", "oracle")}
     for variant, part in ends.items():
         if part.empty:
@@ -163,7 +167,7 @@ def ranks(rows: pd.DataFrame, metric: str, *, of: str = "baseline") -> pd.DataFr
     Raises:
         ValueError: the means would not be over the same examples.
     """
-    groups = rows.groupby(["variant", of])
+    groups = of_one_model(rows, [of]).groupby(["variant", of])
     if groups["id"].agg(frozenset).nunique() > 1:
         raise ValueError("methods can only be ranked on the same examples; pass rows of cells that hold all of them")
     means = groups[metric].mean().unstack(of).dropna()
@@ -178,6 +182,7 @@ def rank_correlations(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataF
     Returns:
         methods x methods; ``attrs["n"]`` is the number of texts.
     """
+    rows = of_one_model(rows, by)
     parts = {name: part.set_index("id")["scores"] for name, part in rows.groupby(list(by), sort=False)}
     parts = {name: s for name, s in parts.items() if s.notna().all()}
     ids = sorted(set.intersection(*(set(s.index) for s in parts.values())))

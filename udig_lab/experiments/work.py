@@ -25,9 +25,10 @@ from udig_lab.experiments.origin import (
     origin,
     weights_sha256,
 )
+from udig_lab.experiments.shelf import OWN
 from udig_lab.experiments.store import Rows, locked, read_rows, write_rows
 
-_SHARDS = {"imdb": 8, "squad": 16}  # examples; about a minute of the slower methods
+_SHARDS = {"imdb": 8, "squad": 16, OWN: 16}  # examples; about a minute of the slower methods
 _SHARD = 32
 _WAE_SHARDS = 4  # shards with word approximation errors: finding a point's nearest word costs more than its gradient
 _ALONE = threading.Lock()  # a cluster's worker may have several threads; they would share one model
@@ -40,13 +41,13 @@ def shard_count(cell: Cell) -> int:
 
 def shard_size(cell: Cell) -> int:
     """Examples in a shard."""
-    return _SHARDS.get(cell.dataset, _SHARD)
+    return _SHARDS.get(OWN if cell.data else cell.dataset, _SHARD)
 
 
 def shard_file(cell: Cell, number: int, folder: Path, *, judged: bool) -> Path:
     """Where a shard lies."""
     kind = f"{cell.name}/judged" if judged else f"{cell.explanation}/explained"
-    return folder / ".shards" / cell.dataset / cell.profile / kind / f"{number:04d}.parquet"
+    return folder / ".shards" / cell.dataset / cell.place / kind / f"{number:04d}.parquet"
 
 
 def shard_rows(cell: Cell, number: int, folder: Path, *, force: bool = False) -> tuple[Rows, Rows]:

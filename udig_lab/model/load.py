@@ -20,6 +20,7 @@ from udig_lab.model.textmodel import TextModel
 ASSETS = Path(__file__).parents[1] / "assets"
 PROFILES = ("mini", "lab", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
+_TASKS = ("classification", "span")  # whose heads are loaded
 _FOLDER = "name a folder that save_pretrained wrote, its weights in safetensors"
 _LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
@@ -40,7 +41,12 @@ PAPER_CHECKPOINTS = {
 
 
 def load(
-    name: str, *, profile: str = "mini", architecture: str = "bert", device: str | torch.device | None = None
+    name: str,
+    *,
+    profile: str = "mini",
+    architecture: str = "bert",
+    task: str = "classification",
+    device: str | torch.device | None = None,
 ) -> TextModel:
     """Load a model with its tokenizer.
 
@@ -50,19 +56,23 @@ def load(
     ('lab-sentiment', 'classification', (30522, 384))
 
     Args:
-        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a sequence classifier in
-            hub format, or the name of one on the hub ("organisation/model").
+        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a model in hub format,
+            or the name of one on the hub ("organisation/model").
         profile: "mini" and "lab" use the lab checkpoints shipped with the package; "paper" the papers' checkpoints
             from the hub.
         architecture: with "paper": "bert", "distilbert" or "roberta".
+        task: of a folder or a model on the hub: "classification" or "span", the head that is loaded.
         device: where the model computes. None is the CPU; with "paper", a GPU where torch finds one.
 
     Raises:
-        ValueError: an unknown name, profile, architecture or device, or a checkpoint without the head that is needed.
+        ValueError: an unknown name, profile, architecture, task or device, or a checkpoint without the head that is
+            needed.
         OSError: the checkpoint cannot be had.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if task not in _TASKS:
+        raise ValueError(f"unknown task {task!r}; choose one of {', '.join(_TASKS)}")
     place = _device(device, profile)
     if name not in DATASETS:
         local = Path(name).is_dir()
@@ -71,7 +81,7 @@ def load(
                 f"unknown model {name!r}; choose one of {', '.join(DATASETS)}, or name a folder, "
                 "or a model on the hub (organisation/model)"
             )
-        return _load(name, "classification", Path(name).name if local else name, place)
+        return _load(name, task, Path(name).name if local else name, place)
     task = "span" if name == "squad" else "classification"
     if profile != "paper":
         folder = ASSETS / _LAB.get(name, "lab-sentiment")
@@ -113,6 +123,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _load(source: str, task: str, name: str, device: torch.device) -> TextModel:
+    model = None
     head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
     try:
         with _LOADING, _quiet():
@@ -131,7 +142,10 @@ def _load(source: str, task: str, name: str, device: torch.device) -> TextModel:
         raise  # its own sentence: what has to be installed
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any, by what it finds
         if Path(source).is_dir():
-            raise OSError(f"cannot load {source!r}: no whole checkpoint in hub format there; {_FOLDER}") from error
+            lacking = "" if model is None else ", as its tokenizer is missing or damaged: save that beside it"
+            raise OSError(
+                f"cannot load {source!r}: no whole checkpoint in hub format there{lacking}; {_FOLDER}"
+            ) from error
         raise OSError(
             f"cannot load {source!r}: no whole checkpoint in hub format there, in the cache or on the hub; "
             "connect to the internet, or point HF_HOME at a cache that holds it, or use profile='mini'"
