@@ -12,7 +12,7 @@ INNER = {
         for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "precision", "reader")
     ),
     # The public part of experiments is listed.
-    *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "making", "origin", "guard"))),
+    *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "making", "origin", "guard", "shelf"))),
 }
 
 
