@@ -137,7 +137,9 @@ METHODS = {
         aliases=("deeplift",),
         every=False,
     ),
-    "both_ends": Method("Both ends", both_ends, "this project; the ends: Driessen & Funaki 1991; Owen 1972"),
+    "both_ends": Method(
+        "Both ends", both_ends, "Owen 1972; Moulin 1985; Driessen & Funaki 1991; Hiraki et al. 2026, arXiv 2603.00496"
+    ),
     "owen": Method("Owen sampling", owen, "Owen 1972; Okhrati & Lipani 2021, arXiv 2010.12082"),
     "permutations": Method(
         "Permutations", permutations, "Castro, Gomez & Tejada 2009; Mitchell et al. 2022, arXiv 2104.12199"

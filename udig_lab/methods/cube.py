@@ -18,15 +18,17 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
 
     score_i = ½ [F(x) - F(x without i)] + ½ [F(x' with i) - F(x')]: Owen's integral by the trapezoid rule with two
     nodes, 2 T forward passes for T tokens. The first half is SIG. For redundant tokens it is blind, as the others
-    stay; for tokens that act together the second half is.
+    stay; for tokens that act together the second half is. For two tokens the mean is the Shapley value, for three it
+    is with equal surplus.
 
     Args:
         problem: texts and baseline.
         equal_surplus: whether what is missing to F(x) - F(x') is shared out equally, which makes the scores complete
-            and changes no ranking.
+            and changes no ranking, but pays tokens that do nothing.
 
-    Source: the rule is this project's; the ends with equal surplus are the ENSC and CIS values of cooperative games
-    (Driessen & Funaki 1991), the integral is Owen 1972, Management Science 18(5).
+    Source: the integral is Owen 1972, Management Science 18(5). The ends with equal surplus are two values of
+    cooperative games, ENSC (Moulin 1985, Journal of Economic Theory 36) and CIS (Driessen & Funaki 1991, OR Spektrum
+    13). Their mix, with tokens that do nothing kept at zero, is ESENSC_rev2 (Hiraki et al. 2026, arXiv 2603.00496).
     """
 
     def find() -> dict[str, Any]:
@@ -143,7 +145,8 @@ def permutations(problem: Problem, *, n_samples: int = 2, antithetic: bool = Tru
         antithetic: whether reverses are taken too.
         seed: of the orders; a text's orders depend on nothing but the seed and its number of tokens.
 
-    Source: Castro, Gomez & Tejada 2009; reverses: Mitchell et al. 2022, arXiv 2104.12199.
+    Source: Castro, Gomez & Tejada 2009, Computers & Operations Research 36(5); reverses: Mitchell et al. 2022, arXiv
+    2104.12199. For explanations first Štrumbelj & Kononenko 2010, JMLR 11.
 
     Raises:
         ValueError: no samples.
