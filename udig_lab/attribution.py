@@ -52,6 +52,8 @@ class Attribution:
         integrated: what the line integral beneath sums to, where that is not the sum of the scores: for "idg"; NaN
             for "random".
         groups: for "idg", every group with its value; otherwise None.
+        errors: for methods that draw, L standard errors of the scores, NaN where one draw leaves them unknown;
+            otherwise None.
         evaluations: gradients that were computed for this text.
         forwards: forward passes of F without gradient, for methods that need some.
         seconds: wall time of the call, divided by its number of texts.
@@ -79,6 +81,7 @@ class Attribution:
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
     integrated: float | None = None
     groups: tuple[Group, ...] | None = None
+    errors: tuple[float, ...] | None = None
     evaluations: int = 0
     forwards: int = 0
     seconds: float = 0.0
@@ -233,6 +236,7 @@ _PER_TOKEN = (
     "token_types",
     "sequence_ids",
     "anchors",
+    "errors",
 )
 _NUMBERS = saving.each(saving.maybe(saving.whole))
 _CHECKS = {
@@ -250,6 +254,7 @@ _CHECKS = {
     "settings": saving.some,
     "anchors": saving.maybe(saving.each(saving.maybe(saving.each(saving.text)))),
     "integrated": saving.maybe(saving.number),
+    "errors": saving.maybe(saving.each(saving.number)),
     "groups": saving.maybe(saving.each(_group)),
     **dict.fromkeys(("target_name", "output", "method", "baseline", "protocol"), saving.text),
     **dict.fromkeys(("f_input", "f_baseline", "seconds"), saving.number),

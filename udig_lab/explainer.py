@@ -215,6 +215,7 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
                     at=int(at[i, 0]) if at is not None and problem.model.task in AT_A_POSITION else None,
                     anchors=of(solution.anchors, i),
                     groups=of(solution.groups, i),
+                    errors=None if solution.errors is None else tuple(of(solution.errors, i, c).double().tolist()),
                     evaluations=solution.evaluations[i],
                     forwards=of(solution.forwards, i) or 0,
                     **made_by,

@@ -33,10 +33,14 @@ QUICK = {
     "gradient_shap": {},
     "expected_gradients": {"n_samples": 12, "baselines": ("pad", "zero", "mean")},
     "deep_lift": {},
+    "both_ends": {},
+    "owen": {},
+    "permutations": {"n_samples": 2},
     "shapley_sampling": {"n_samples": 3},
     "random": {},
 }
-PATHS = [name for name in QUICK if name not in ("idg", "deep_lift", "shapley_sampling", "random")]
+PASSES = ("both_ends", "owen", "permutations", "shapley_sampling")  # follow no path, whatever the settings
+PATHS = [name for name in QUICK if name not in ("idg", "deep_lift", "random", *PASSES)]
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,17 @@ COMPLETE = {
     "ig": {"n_steps": 64},
     "dig": {"n_steps": 6, "n_neighbors": 10, "rule": "trapezoid", "factor": 6},
     "udig": {"n_steps": 6, "n_neighbors": 10, "rule": "trapezoid", "factor": 6},
+    "permutations": {"n_samples": 2},
     "shapley_sampling": {"n_samples": 4},
 }
-LINEAR = COMPLETE | {"gradient_x_input": {}, "sig": {}, "gradient_shap": {}, "deep_lift": {}}
+LINEAR = COMPLETE | {
+    "gradient_x_input": {},
+    "sig": {},
+    "both_ends": {},
+    "owen": {},
+    "gradient_shap": {},
+    "deep_lift": {},
+}
 LINEAR.pop("deep_lift")  # rescales each nonlinearity for itself
 TABLE = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 

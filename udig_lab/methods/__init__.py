@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from udig_lab.methods.controls import deep_lift, random
 from udig_lab.methods.counterfactual import ig2
+from udig_lab.methods.cube import both_ends, owen, permutations
 from udig_lab.methods.groups import idg
 from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
 from udig_lab.methods.removal import shapley_sampling, sig
@@ -135,6 +136,13 @@ METHODS = {
         "Shrikumar, Greenside & Kundaje 2017, arXiv 1704.02685",
         aliases=("deeplift",),
         every=False,
+    ),
+    "both_ends": Method(
+        "Both ends", both_ends, "Owen 1972; Moulin 1985; Driessen & Funaki 1991; Hiraki et al. 2026, arXiv 2603.00496"
+    ),
+    "owen": Method("Owen sampling", owen, "Owen 1972; Okhrati & Lipani 2021, arXiv 2010.12082"),
+    "permutations": Method(
+        "Permutations", permutations, "Castro, Gomez & Tejada 2009; Mitchell et al. 2022, arXiv 2104.12199"
     ),
     "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009", every=False),
     "random": Method("Random scores", random, "none: the control", baseline="none", every=False, linear=False),

@@ -28,6 +28,7 @@ class Solution:
         totals: what should equal F(x) - F(x'), where that is not the sum of the scores.
         groups: the groups of every text, for methods that score groups.
         anchors: the words that every token's path visits, input first, for methods through words.
+        errors: standard errors of the scores, (L,) each or (C, L), for methods that draw and know their spread.
         at_baseline: F(x'), a text, where that is not F at the problem's baseline.
         baseline: what to call such a baseline.
     """
@@ -38,6 +39,7 @@ class Solution:
     totals: Sequence[float] | None = None
     groups: Sequence[tuple[Group, ...]] | None = None
     anchors: Sequence[Anchors] | None = None
+    errors: Sequence[Tensor] | None = None
     at_baseline: Sequence[Any] | None = None
     baseline: str | None = None
 
