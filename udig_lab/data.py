@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+from udig_lab.model.checkpoint import ASSETS
 from udig_lab.model.inputs import Text
-from udig_lab.model.load import ASSETS, DATASETS, PROFILES
+from udig_lab.model.load import DATASETS, PROFILES
 
 _SHORT = 80  # SQuAD: so many words of question and context are too many
 
