@@ -57,7 +57,7 @@ def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed
 
     Args:
         name: "sst2", "imdb", "rotten_tomatoes", "squad" or "trec".
-        profile: "mini" reads the shipped corpora; "lab" and "paper" the real data: the Parquet files under
+        profile: "mini" reads the shipped corpora; "lab", "masked" and "paper" the real data: the Parquet files under
             ``$UDIG_LAB_DATA`` where that is set, else those on the hub.
         limit: at most so many rows, drawn with ``seed`` and kept in order.
         seed: of the draw.

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from udig_lab.model.adapter import load_adapter
 from udig_lab.model.checkpoint import ASSETS, as_device, read_checkpoint
 from udig_lab.model.textmodel import TextModel
 
-PROFILES = ("mini", "lab", "paper")
+PROFILES = ("mini", "lab", "masked", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
 
@@ -41,8 +42,9 @@ def load(
     Args:
         name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a sequence classifier in
             hub format, or the name of one on the hub ("organisation/model").
-        profile: "mini" and "lab" use the lab checkpoints shipped with the package; "paper" the papers' checkpoints
-            from the hub.
+        profile: "mini" and "lab" use the lab checkpoints shipped with the package; "masked" the sentiment model that
+            was trained on with masked texts, so that for it they are ordinary ones (Madsen et al. 2024); "paper" the
+            papers' checkpoints from the hub.
         architecture: with "paper": "bert", "distilbert" or "roberta".
         device: where the model computes. None is the CPU; with "paper", a GPU where torch finds one.
 
@@ -64,6 +66,10 @@ def load(
             )
         return read_checkpoint(name, "classification", Path(name).name if local else name, place)
     task = "span" if name == "squad" else "classification"
+    if profile == "masked":
+        if name in _LAB:
+            raise ValueError(f"no model for {name} was trained on masked texts; use profile='lab'")
+        return load_adapter(ASSETS / "judges" / "masked", place)
     if profile != "paper":
         folder = ASSETS / _LAB.get(name, "lab-sentiment")
         return read_checkpoint(str(folder), task, folder.name, place)
