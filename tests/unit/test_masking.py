@@ -1,11 +1,14 @@
 """Metrics for a judge that knows masked texts: against a loop, against closed forms, and what must always hold."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 import udig_lab as ul
+from udig_lab.faithfulness import masking
+from udig_lab.faithfulness.masking import Area
 from udig_lab.faithfulness.soft import retained
 
 TEXTS = ["a quiet , moving film", "dull", "it never finds a reason to exist , and neither did i", "not bad at all"]
@@ -60,14 +63,36 @@ def test_the_area_is_a_sum_of_trapezoids(judge, explained, draws):
     torch.testing.assert_close(found.area, gap[1] * 0.5, atol=1e-5, rtol=1e-4)
     largest = (floor[0] - floor[2]) * 0.25 + (floor[1] - floor[2]) * 0.5
     torch.testing.assert_close(found.largest, largest, atol=1e-5, rtol=1e-4)
-    assert found.relative == pytest.approx(float(found.area.mean() / found.largest.mean()), rel=1e-5)
 
 
-def test_random_is_nothing_better_than_itself_and_the_worst_order_is_below(judge, explained, draws):
+def test_the_relative_area_is_one_of_means():
+    area = Area(torch.tensor([0.1, 0.3]), torch.tensor([0.9, 0.1]))
+    assert area.relative == pytest.approx(0.4)
+    assert math.isnan(Area(torch.tensor([0.1]), torch.tensor([-0.1])).relative)
+
+
+def test_who_takes_everything_at_once_has_the_whole_area(judge, explained, draws, monkeypatch):
+    """A curve that is at its end after the first share: the area is the largest, but for that share."""
+    shares = (0.001, 0.5, 1.0)
+    real = masking.masking_curve
+
+    def curve(model, attributions, *, shares):
+        found = real(model, attributions, shares=shares)
+        return torch.cat([found[:1], found[-1:].expand(len(shares), -1)]) if attributions is explained else found
+
+    monkeypatch.setattr(masking, "masking_curve", curve)
+    found = ul.metrics.area_against_random(judge, explained, draws, shares=shares)
+    torch.testing.assert_close(found.area, found.largest, atol=1e-3, rtol=0)
+
+
+def test_random_is_nothing_better_than_itself_and_the_worst_order_is_below(judge, draws):
     assert ul.metrics.area_against_random(judge, draws[0], draws[:1]).area.abs().max() < 1e-6
-    turned = [replace(a, scores=tuple(-s for s in a.scores)) for a in explained]
-    best, worst = (ul.metrics.area_against_random(judge, a, draws).relative for a in (explained, turned))
-    assert worst < 0 < best
+    texts = ul.data.examples("sst2").text[:24].tolist()
+    found = ul.explain(judge, texts, method="sig")
+    random = [ul.explain(judge, texts, method="random", target=[a.target for a in found])]
+    turned = [replace(a, scores=tuple(-s for s in a.scores)) for a in found]
+    best, worst = (ul.metrics.area_against_random(judge, a, random).relative for a in (found, turned))
+    assert worst < -0.2 < 0.2 < best
 
 
 @pytest.mark.parametrize("metric", ["curve", "area", "fidelity", "soft"])
@@ -100,7 +125,6 @@ def test_fidelity_on_whole_sets_is_comprehensiveness_and_sufficiency(judge, expl
 
 def test_fidelity_masks_no_more_than_it_may(judge, explained, monkeypatch):
     seen = []
-    from udig_lab.faithfulness import masking
 
     def spy(attribution, chosen, *rest, erase=masking.erase):
         seen.append((int(chosen.sum()), sum(not fixed for fixed in attribution.special)))

@@ -39,7 +39,7 @@ class Area:
 
     Attributes:
         area: (N,) between the curves of random order and of the explanation's, in probability; higher is better.
-        largest: (N,) the same for an explanation whose first share takes all that masking everything takes.
+        largest: (N,) the same down to the level of a text of masks, which random masking reaches last.
     """
 
     area: Tensor
@@ -47,8 +47,14 @@ class Area:
 
     @property
     def relative(self) -> float:
-        """The area as a part of the largest one, of the mean curves: 0 is as good as random, 1 the most there is."""
-        return float(self.area.mean() / self.largest.mean())
+        """The area as a part of ``largest``, both of the mean curves: 0 is as good as random.
+
+        1 is what an order gets whose first share takes all that masking everything takes. Signed scores can pass it:
+        they mask what speaks for the answer first, and the answer then falls below that of a text of masks. NaN where
+        random masking loses no more than masking everything.
+        """
+        largest = float(self.largest.mean())
+        return float(self.area.mean()) / largest if largest > 0 else float("nan")
 
 
 def masking_curve(model: Any, attributions: Sequence[Attribution], *, shares: Sequence[float] = SHARES) -> Tensor:
@@ -83,7 +89,7 @@ def area_against_random(
     >>> texts = ["a gorgeous , witty movie", "dull and far too long"]
     >>> random = [ul.explain(model, texts, method="random", seed=seed) for seed in range(4)]
     >>> found = area_against_random(model, ul.explain(model, texts, method="sig"), random)
-    >>> tuple(found.area.shape), -1 < found.relative < 1
+    >>> tuple(found.area.shape), found.relative > 0
     ((2,), True)
 
     Args:

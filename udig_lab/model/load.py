@@ -67,8 +67,7 @@ def load(
         return read_checkpoint(name, "classification", Path(name).name if local else name, place)
     task = "span" if name == "squad" else "classification"
     if profile == "masked":
-        if name in _LAB:
-            raise ValueError(f"no model for {name} was trained on masked texts; use profile='lab'")
+        require_masked(name)
         return load_adapter(ASSETS / "judges" / "masked", place)
     if profile != "paper":
         folder = ASSETS / _LAB.get(name, "lab-sentiment")
@@ -82,3 +81,13 @@ def load(
         raise ValueError(f"no published checkpoint for {name} with architecture {architecture!r}; choose {known}")
     checkpoint = PAPER_CHECKPOINTS[name, architecture]
     return read_checkpoint(checkpoint, task, checkpoint, place)
+
+
+def require_masked(name: str) -> None:
+    """Whether a data set has a model of the profile "masked".
+
+    Raises:
+        ValueError: it has none.
+    """
+    if name in _LAB:
+        raise ValueError(f"no model for {name} was trained on masked texts; use profile='lab'")
