@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import udig_lab as ul
 from udig_lab.faithfulness import masking
@@ -146,6 +148,21 @@ def test_as_much_is_retained_whatever_the_scores(scores, retain):
     assert kept.max() <= 1
     assert (kept[scores.argsort()].diff() >= -1e-12).all()
     torch.testing.assert_close(retained(5 * scores - 2, retain), kept, atol=1e-6, rtol=0)
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=60),
+    st.floats(1e-4, 1 - 1e-4),
+)
+def test_retention_is_exact_monotone_and_within_bounds(scores, retain):
+    scores = torch.tensor(scores)
+    kept = retained(scores, retain)
+    assert float(kept.mean()) == pytest.approx(retain, abs=1e-9)
+    assert kept.min() >= 0
+    assert kept.max() <= 1
+    assert (kept[scores.argsort()].diff() >= -1e-12).all()
+    opposite = retained(-scores, 1 - retain)  # what fades in one metric is what stays in the other
+    torch.testing.assert_close(opposite, 1 - kept, atol=1e-9, rtol=0)
 
 
 def test_equal_scores_fade_equally():
