@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+from udig_lab.model.checkpoint import ASSETS
 from udig_lab.model.inputs import Text
-from udig_lab.model.load import ASSETS, DATASETS, PROFILES
+from udig_lab.model.load import DATASETS, PROFILES
 
 _SHORT = 80  # SQuAD: so many words of question and context are too many
 
@@ -56,7 +57,7 @@ def examples(name: str, *, profile: str = "mini", limit: int | None = None, seed
 
     Args:
         name: "sst2", "imdb", "rotten_tomatoes", "squad" or "trec".
-        profile: "mini" reads the shipped corpora; "lab" and "paper" the real data: the Parquet files under
+        profile: "mini" reads the shipped corpora; "lab", "masked" and "paper" the real data: the Parquet files under
             ``$UDIG_LAB_DATA`` where that is set, else those on the hub.
         limit: at most so many rows, drawn with ``seed`` and kept in order.
         seed: of the draw.

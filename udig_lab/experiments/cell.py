@@ -15,7 +15,7 @@ import numpy as np
 
 from udig_lab.experiments.shelf import OWN, WITH_DATA, as_given, called, dataset_of
 from udig_lab.methods import method
-from udig_lab.model.load import DATASETS, PROFILES
+from udig_lab.model.load import DATASETS, PROFILES, require_masked
 from udig_lab.model.precision import PRECISIONS
 from udig_lab.model.protocol import as_protocol
 
@@ -78,6 +78,8 @@ class Cell:
         for kind, (name, names) in known.items():
             if name not in names:
                 raise ValueError(f"unknown {kind} {name!r}; choose one of {', '.join(names)}")
+        if self.profile == "masked":
+            require_masked(self.dataset)
         if self.method == ORACLE or not method(self.method).uses_baseline:
             object.__setattr__(self, "baseline", "none")
         object.__setattr__(self, "settings", {name: _plain(name, value) for name, value in self.settings.items()})

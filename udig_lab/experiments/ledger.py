@@ -17,7 +17,7 @@ from udig_lab.experiments.records import recorded
 from udig_lab.experiments.rows import aligned, under
 from udig_lab.faithfulness.statistics import Difference, Interval, holm, interval, paired
 from udig_lab.methods import METHODS, registered
-from udig_lab.model.load import ASSETS
+from udig_lab.model.checkpoint import ASSETS
 
 # What the published tables of sentiment hold, as ``grid`` takes it; with the control.
 PUBLISHED_METHODS = ["gradient_x_input", "deep_lift", "gradient_shap", "ig", "udig", "dig", "sig", "random"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -206,14 +206,27 @@ def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: P
     return [replace(j, target=o.argmax(-1).tolist()) for o, j in zip(outputs, explained, strict=True)]
 
 
-def values(model: TextModel, texts: Sequence[Encoding], judged: Sequence[Judged], protocol: Protocol) -> Tensor:
-    """(M,) log p, or F, of M changed texts, in one batched pass over all."""
-    outputs = _outputs(model, texts, judged, protocol)
+def values(
+    model: TextModel,
+    texts: Sequence[Encoding],
+    judged: Sequence[Judged],
+    protocol: Protocol,
+    points: Callable[[int], Tensor] | None = None,
+) -> Tensor:
+    """(M,) log p, or F, of M changed texts, in one batched pass over all.
+
+    ``points`` gives the embeddings (L, D) of text r when its batch is due; None takes those of its ids.
+    """
+    outputs = _outputs(model, texts, judged, protocol, points)
     return torch.stack([j.value(o, model) for j, o in zip(judged, outputs, strict=True)]).cpu()
 
 
 def _outputs(
-    model: TextModel, texts: Sequence[Encoding], judged: Sequence[Judged], protocol: Protocol
+    model: TextModel,
+    texts: Sequence[Encoding],
+    judged: Sequence[Judged],
+    protocol: Protocol,
+    points: Callable[[int], Tensor] | None = None,
 ) -> list[Tensor]:
     with left_as_found(model.model):
         table = model.table
@@ -223,7 +236,8 @@ def _outputs(
         if reader.block is None:
             look_at(model, reader, texts, budget)
         lengths = [len(text) for text in texts]
-        return read(reader, lambda r: texts[r].embeddings(table), range(len(texts)), lengths, budget)
+        embed = points or (lambda r: texts[r].embeddings(table))
+        return read(reader, embed, range(len(texts)), lengths, budget)
 
 
 def _bare(ids: Tensor, types: Tensor | None) -> Encoding:

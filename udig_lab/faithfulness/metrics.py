@@ -30,10 +30,27 @@ from udig_lab.faithfulness.erasure import (
     selected,
     values,
 )
+from udig_lab.faithfulness.familiarity import in_distribution, masked_at_random
+from udig_lab.faithfulness.masking import area_against_random, f_fidelity, masking_curve
+from udig_lab.faithfulness.soft import soft
 from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.textmodel import as_text_model
 
-__all__ = ["aopc", "comprehensiveness", "evaluate", "log_odds", "measure", "selected", "sufficiency"]
+__all__ = [
+    "aopc",
+    "area_against_random",
+    "comprehensiveness",
+    "evaluate",
+    "f_fidelity",
+    "in_distribution",
+    "log_odds",
+    "masked_at_random",
+    "masking_curve",
+    "measure",
+    "selected",
+    "soft",
+    "sufficiency",
+]
 
 _BEST = 0.2  # the share that the papers report
 

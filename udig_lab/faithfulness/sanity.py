@@ -18,7 +18,7 @@ from torch import Tensor
 from udig_lab.attribution import Attribution
 from udig_lab.explainer import explain
 from udig_lab.faithfulness.statistics import spearman
-from udig_lab.model.load import ASSETS
+from udig_lab.model.checkpoint import ASSETS
 from udig_lab.model.textmodel import TextModel, as_text_model
 
 _NUMBERED = re.compile(r".*?\.\d+(?=\.)")  # bert.encoder.layer.2, of all that is in it

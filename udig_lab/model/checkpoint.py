@@ -1,0 +1,120 @@
+"""A checkpoint in hub format, loaded: model and tokenizer, or one sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from udig_lab.model import kimcnn  # noqa: F401  # with it, transformers knows how to load that network
+from udig_lab.model.textmodel import TextModel
+
+ASSETS = Path(__file__).parents[1] / "assets"
+_FOLDER = "name a folder that save_pretrained wrote, its weights in safetensors"
+_LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
+
+
+def as_device(device: str | torch.device) -> torch.device:
+    """The device that was asked for, tried before anything is loaded.
+
+    Raises:
+        ValueError: torch has none of that name here.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch raises the second where it was built without CUDA
+        raise ValueError(f"torch has no device {str(device)!r} here; pass device='cpu'") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and reports of the library while a checkpoint loads: what is wrong with it, we say ourselves."""
+    logging: Any = transformers_logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> TextModel:
+    """Load a folder, or a name on the hub.
+
+    Args:
+        source: folder or name.
+        task: "classification" or "span", for which the checkpoint must hold a trained head.
+        name: of the model, for tables and figures.
+        device: where it computes.
+
+    Raises:
+        OSError: it cannot be had, is damaged, or does not fit together.
+        ValueError: it has no head for the task.
+    """
+    model = None
+    head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
+    try:
+        with _LOADING, _quiet():
+            # No code of theirs is run, and a checkpoint that is a pickle is read by torch's reader of weights only.
+            model, info = head.from_pretrained(
+                source,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they are named below
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            if len(tokenizer) <= len(tokenizer.all_special_ids):
+                raise OSError("no vocabulary")  # transformers takes the lack of its file for an empty one
+    except ImportError:
+        raise  # its own sentence: what has to be installed
+    except (OSError, ValueError, SafetensorError) as error:  # transformers raises any, by what it finds
+        if Path(source).is_dir():
+            lacking = "" if model is None else ", as its tokenizer is missing or damaged: save that beside it"
+            raise OSError(
+                f"cannot load {source!r}: no whole checkpoint in hub format there{lacking}; {_FOLDER}"
+            ) from error
+        raise OSError(
+            f"cannot load {source!r}: no whole checkpoint in hub format there, in the cache or on the hub; "
+            "connect to the internet, or point HF_HOME at a cache that holds it, or use profile='mini'"
+        ) from error
+    except UnpicklingError as error:
+        raise OSError(
+            f"cannot load {source!r}: its weights are a pickle that is damaged or holds more than weights; {_FOLDER}"
+        ) from error
+    except Exception as error:  # whatever a file of somebody else's makes of the libraries that read it
+        raise OSError(
+            f"cannot load {source!r}: its configuration, weights and tokenizer do not fit together, or one of them is "
+            f"damaged ({_first_words(error)}); {_FOLDER}"
+        ) from error
+    if info["mismatched_keys"]:
+        key, stored, wanted = sorted(info["mismatched_keys"])[0]
+        raise OSError(
+            f"cannot load {source!r}: its weights hold {key} of the shape {tuple(stored)}, its configuration wants "
+            f"{tuple(wanted)}; {_FOLDER}"
+        )
+    if lost := sorted(key for key in info["unexpected_keys"] if ".layer." in key):
+        raise OSError(
+            f"cannot load {source!r}: its configuration has no place for {lost[0]}, which its weights hold; {_FOLDER}"
+        )
+    if info["missing_keys"]:
+        missing = ", ".join(sorted(info["missing_keys"]))
+        raise ValueError(f"{source!r} is not a {task} checkpoint: it holds no {missing}; name one with a trained head")
+    return TextModel(model.eval().to(device), tokenizer, name, task)
+
+
+def _first_words(error: Exception) -> str:
+    """What a library said, without the report that follows."""
+    said = f"{type(error).__name__}: {str(error).strip() or 'no reason given'}".splitlines()[0]
+    return said if len(said) < 120 else f"{said[:117]}…"
