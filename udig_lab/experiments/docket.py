@@ -43,7 +43,7 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     made = {(d, card["name"]): _stood(card, d) for d, own in cards.items() for card in own}
     lines = []
     elsewhere = judge is not None and judge.profile != "lab"
-    for claim in claims().values():
+    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
         if elsewhere and claim.protocol != "corrected":
             continue
         for dataset in claim.datasets if not elsewhere else [d for d in claim.datasets if d in rows]:
@@ -73,7 +73,7 @@ def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) ->
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
-    for claim in claims().values():
+    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
         if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
             continue
         for (dataset, kind), part in texts.groupby(["dataset", "kind"], sort=False):

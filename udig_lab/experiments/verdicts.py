@@ -61,6 +61,8 @@ def verdict(votes: Sequence[str], expected: str = BETTER) -> str:
 def votes(questions: pd.DataFrame) -> pd.Series:
     """The vote of every setting: a series over claim, dataset and where.
 
+    Claims that bring margins of their own are left out: they are asked of other rows (``people``).
+
     Args:
         questions: of ``docket``.
     """
