@@ -95,7 +95,7 @@ def sample(sentences=120, words=4, seed=0):
 
 def test_agreement_is_told_with_intervals_over_sentences():
     rows = sample()
-    good, blind, difference = p.agreement(rows, "good", "blind")
+    good, blind, difference = p.people_auc(rows, "good", "blind")
     assert (good.n, blind.n) == (120, 120)
     assert good.mean == p.auc(rows["good"], rows["label"])
     assert good.low < good.mean < good.high
@@ -103,23 +103,23 @@ def test_agreement_is_told_with_intervals_over_sentences():
     assert isinstance(difference, Difference)
     assert difference.shown
     assert difference.mean == pytest.approx(good.mean - blind.mean)
-    (alone,) = p.agreement(rows, "good")
+    (alone,) = p.people_auc(rows, "good")
     assert alone == good
-    same = p.agreement(rows.assign(again=rows["good"]), "good", "again")[-1]
+    same = p.people_auc(rows.assign(again=rows["good"]), "good", "again")[-1]
     assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1)
 
 
 def test_repeating_every_word_of_a_sentence_adds_no_evidence():
     rows = sample()
     twice = pd.concat([rows, rows])
-    one, other = (p.agreement(part, "good")[0] for part in (rows, twice))
+    one, other = (p.people_auc(part, "good")[0] for part in (rows, twice))
     assert (one.low, one.high) == pytest.approx((other.low, other.high))
 
 
 def test_only_shared_occurrences_count():
     rows = sample()
     rows.loc[rows["id"] >= 100, "blind"] = np.nan
-    assert p.agreement(rows, "good", "blind")[0].n == 100
+    assert p.people_auc(rows, "good", "blind")[0].n == 100
 
 
 def test_claims_about_people_are_asked_and_decided():
@@ -147,7 +147,9 @@ def test_recorded_rows_are_whole_and_hold_no_text():
     words = rows[rows["kind"] == "word"]
     assert (words["words"] == 1).all()
     assert len(words) > 5000
-    assert p.agreement(words, "ig-mask-corrected")[0].low > 0.8 > 0.6 > p.agreement(words, "random-corrected")[0].high
+    assert (
+        p.people_auc(words, "ig-mask-corrected")[0].low > 0.8 > 0.6 > p.people_auc(words, "random-corrected")[0].high
+    )
 
 
 def test_what_was_not_recorded_or_damaged_is_refused(tmp_path):

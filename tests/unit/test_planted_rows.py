@@ -24,12 +24,19 @@ def texts_at_hand(monkeypatch):
 @pytest.mark.parametrize("folder", JUDGES, ids=lambda folder: folder.name)
 def test_shipped_judges_have_learned_their_shortcuts(folder):
     card = json.loads((folder / "card.json").read_text(encoding="utf8"))
-    assert p.faults_of(card) == []
+    assert p.faults_of(card, []) == []  # the task is kept
     dataset, seed = folder.name.split("-")[1:]
     assert card["words"] == {k: [list(side) for side in s.sides] for k, s in p.shortcuts(int(seed)).items()}
     assert card["seed"] == int(seed)
     assert (folder / "adapter.safetensors").stat().st_size < 400_000
     assert p.planted_card(dataset, int(seed)) == card
+    assert e.learned_kinds(dataset, int(seed)) == [k for k in p.KINDS if card["followed"][k] >= 0.99]
+    assert len(e.learned_kinds(dataset, int(seed))) >= 2
+
+
+def test_no_row_was_made_by_a_judge_that_had_not_learned():
+    for (dataset, seed), part in e.planted_rows().groupby(["dataset", "seed"]):
+        assert set(part["kind"]) == set(e.learned_kinds(dataset, seed))
 
 
 @pytest.mark.parametrize("kind", p.KINDS)
@@ -102,3 +109,14 @@ def test_blind_scores_are_due_k_of_l(tmp_path):
     for kind, due in e.controls(rows):
         own = rows.loc[rows["kind"] == kind, "precision"]
         assert own.mean() == pytest.approx(due, abs=4 * own.std() / len(own) ** 0.5 + 0.02)
+
+
+def test_a_kind_that_was_left_out_can_be_added(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(e, "learned_kinds", lambda *_: ["single"])
+        e.record("sst2", [0], ["random"], folder=tmp_path, texts=4)
+    assert set(e.planted_rows(folder=tmp_path)["kind"]) == {"single"}
+    e.record("sst2", [0], ["random"], folder=tmp_path, texts=4)
+    rows = e.planted_rows(folder=tmp_path)
+    assert set(rows["kind"]) == set(p.KINDS)
+    assert not rows.duplicated(["kind", "id"]).any()

@@ -108,7 +108,7 @@ def _aucs(scores: ArrayLike, labels: ArrayLike, weights: NDArray[Any]) -> NDArra
     return areas
 
 
-def agreement(rows: pd.DataFrame, *columns: str, resamples: int = 2000, seed: int = 0) -> list[Interval]:
+def people_auc(rows: pd.DataFrame, *columns: str, resamples: int = 2000, seed: int = 0) -> list[Interval]:
     """AUC of each column against the labels, with its bootstrap interval over sentences; of two, their difference too.
 
     Args:
@@ -197,4 +197,4 @@ def _asked(claim: Claim, baseline: str, metric: str, rows: pd.DataFrame) -> dict
     line |= {"occurrences": len(own), "positives": int((own["label"] == 1).sum()), "n": own["id"].nunique()}
     if own["label"].nunique() < 2:
         return line | {"why": "labels of one kind only"}
-    return line | {"difference": agreement(own, *columns)[-1]}
+    return line | {"difference": people_auc(own, *columns)[-1]}

@@ -28,6 +28,7 @@ from udig_lab.explainer import explain
 from udig_lab.faithfulness.planted import (
     DECIDED,
     KINDS,
+    faults_of,
     flags,
     mean_rank,
     planted,
@@ -71,7 +72,12 @@ def judged_texts(dataset: str, texts: int = TEXTS) -> pd.DataFrame:
     return short.sample(min(texts, len(short)), random_state=42).reset_index(drop=True)
 
 
-def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+def learned_kinds(dataset: str, seed: int) -> list[str]:
+    """The shortcuts of which a training seed is a judge; the others are left out of its rows."""
+    return [kind for kind in KINDS if not faults_of(planted_card(dataset, seed), [kind])]
+
+
+def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int, kinds: Sequence[str]) -> pd.DataFrame:
     """What a method makes of one model: one row a text and kind.
 
     Args:
@@ -79,13 +85,15 @@ def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int) -> 
         model: of ``planted_model``.
         rows: of ``judged_texts``.
         seed: that the model was trained with.
+        kinds: of shortcuts, which it has learned.
 
     Returns:
         id, kind, seed, tokens (that are explained), followed (whether the model says what the shortcut decides),
         precision and mean_rank.
     """
     parts = []
-    for kind, shortcut in shortcuts(seed).items():
+    for kind in kinds:
+        shortcut = shortcuts(seed)[kind]
         given = planted(rows, shortcut, DECIDED[cell.dataset], seed)
         found: Any = explain(
             model,
@@ -126,19 +134,21 @@ def record(
     rows = judged_texts(dataset, texts)
     searches: dict[tuple[object, ...], object] = {}
     for seed in seeds:
-        model = planted_model(dataset, seed)
+        learned = learned_kinds(dataset, seed)
+        model = planted_model(dataset, seed, learned)
         model.vocabulary.searches = searches  # the table is frozen, so all seeds walk through the same words
         judge = {str(seed): planted_card(dataset, seed)["adapter_sha256"]}
         for cell in (c for c in cells(dataset) if c.method in methods):
             file = (folder or results_folder()) / "planted" / dataset / f"{cell.name}.parquet"
             card = _card(cell, model, rows)
-            if str(seed) in _joined(file, card, dataset)[1]:
+            due = _missing(_joined(file, card, dataset)[0], seed, learned)
+            if not due:
                 continue
-            made = judged_rows(cell, model, rows, seed)
-            with locked(file):  # another process may have added another seed meanwhile
+            made = judged_rows(cell, model, rows, seed, due)
+            with locked(file):  # another process may have added rows meanwhile
                 parts, judges = _joined(file, card, dataset)
-                if str(seed) not in judges:
-                    write_record(file, pd.concat([*parts, made], ignore_index=True), card | {"judges": judges | judge})
+                made = made[made["kind"].isin(_missing(parts, seed, due))]
+                write_record(file, pd.concat([*parts, made], ignore_index=True), card | {"judges": judges | judge})
             print(f"{dataset}, seed {seed}: {cell.variant}", flush=True)
 
 
@@ -178,6 +188,12 @@ def controls(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
         own = rows[rows["kind"] == kind]
         k = len(shortcuts(0)[kind].sides[0])
         yield kind, float((k / own["tokens"]).mean())
+
+
+def _missing(parts: Sequence[pd.DataFrame], seed: int, kinds: Sequence[str]) -> list[str]:
+    """The kinds of which no rows of a seed are there."""
+    known = {kind for part in parts for kind in part.loc[part["seed"] == seed, "kind"]}
+    return [kind for kind in kinds if kind not in known]
 
 
 def _card(cell: Cell, model: TextModel, rows: pd.DataFrame) -> dict[str, Any]:
