@@ -81,7 +81,8 @@ def test_rows_of_another_kind_never_join(tmp_path, monkeypatch):
     e.record("sst2", [0], ["random"], folder=tmp_path, texts=5)
     with pytest.raises(ValueError, match="was recorded from other n, data_sha256; remove it with its card"):
         e.record("sst2", [0], ["random"], folder=tmp_path, texts=6)
-    monkeypatch.setattr(e, "planted_card", lambda *_: {"adapter_sha256": "another"})
+    another = p.planted_card("sst2", 0) | {"adapter_sha256": "another"}
+    monkeypatch.setattr(e, "planted_card", lambda *_: another)
     with pytest.raises(ValueError, match="was recorded from other judges; remove it"):
         e.record("sst2", [0], ["random"], folder=tmp_path, texts=5)
 
