@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Claim:
         reason: why these questions.
         registered: date of the entry.
         instead_of: the claim for which it asks better questions, where it does; both stand.
+        margins: smallest differences that matter, of an entry that is asked of other rows than the docket's.
+        question: what is asked of them, in words.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Claim:
     baselines: tuple[str, ...] = ()
     expected: str = "better"
     instead_of: str = ""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    question: str = ""
 
 
 @dataclass(frozen=True)

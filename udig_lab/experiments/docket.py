@@ -24,6 +24,8 @@ _Cards = Mapping[str, Sequence[Mapping[str, Any]]]
 def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None = None) -> pd.DataFrame:
     """Every question of every registered claim, answered.
 
+    Claims that bring margins of their own are left out: they are asked of other rows (``people``).
+
     Args:
         rows: recorded rows by data set; of SQuAD, those of one output.
         cards: of the same data sets, to tell which rows are older than their claim.
@@ -43,7 +45,7 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     made = {(d, card["name"]): _stood(card, d) for d, own in cards.items() for card in own}
     lines = []
     elsewhere = judge is not None and judge.profile != "lab"
-    for claim in claims().values():
+    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
         if elsewhere and claim.protocol != "corrected":
             continue
         for dataset in claim.datasets if not elsewhere else [d for d in claim.datasets if d in rows]:
@@ -55,12 +57,12 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     return _decided(lines)
 
 
-def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) -> pd.DataFrame:
+def planted_docket(rows: pd.DataFrame, cards: Sequence[Mapping[str, Any]], judge: Judge) -> pd.DataFrame:
     """The claims about methods, put to models of which it is known which tokens decide.
 
     Args:
         rows: dataset, kind (of shortcut), seed (of the training), id, variant, and the judge's metric.
-        card: of these rows.
+        cards: of these rows.
         judge: the registered one.
 
     Returns:
@@ -69,11 +71,11 @@ def planted_docket(rows: pd.DataFrame, card: Mapping[str, Any], judge: Judge) ->
     Raises:
         ValueError: as ``docket``.
     """
-    stood = _stood(card, "planted shortcuts")
+    stood = set.intersection(*(_stood(card, "planted shortcuts") for card in cards))
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
-    for claim in claims().values():
+    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
         if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
             continue
         for (dataset, kind), part in texts.groupby(["dataset", "kind"], sort=False):

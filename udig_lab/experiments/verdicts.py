@@ -128,6 +128,7 @@ def called(claim: Claim) -> str:
     how = ", as published" if claim.protocol == "as_published" else ""
     if claim.instead_of:
         how += f" on {', '.join(DATASET_TITLES[d] for d in claim.datasets)}"
+    how += ", say people" if claim.margins else ""
     if claim.of == "variant":
         return f"{title(claim.one)} beats {title(claim.other)}{how}"
     one, other = f"[{claim.one.upper()}]", f"[{claim.other.upper()}]"
