@@ -19,6 +19,7 @@ from udig_lab.model.batching import Budget, mask_of
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,);
 # or C of them (n, C), each of which is integrated along the same path
 ScalarFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+APART = ("points", "squares")  # what is kept for every point
 
 
 @dataclass
@@ -57,7 +58,8 @@ def integrate(
         build: gives the line integral of explicand i; called once each, longest explicand first.
         lengths: tokens of each explicand.
         collect: what is kept apart: "tokens" gives (L_i,) float64 scores, summed over points and embedding
-            dimensions; "points" (K_i, L_i), summed over dimensions; "dimensions" (L_i, D) float64, summed over points.
+            dimensions; "points" (K_i, L_i), summed over dimensions; "dimensions" (L_i, D) float64, summed over points;
+            "squares" (K_i, L_i), the squared length of every token's gradient, whatever the weights.
         budget: bounds a pass; halved when memory runs out.
         mixed: whether explicands of different lengths may share a pass.
         progress: show a bar.
@@ -88,7 +90,7 @@ def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, bud
 
     def work(rows: slice) -> Tensor:
         leaf = points[rows].requires_grad_(True)
-        return _weighted(scalar(leaf, mask[rows], owners[rows]), leaf, weights[rows], collect == "dimensions")
+        return _weighted(scalar(leaf, mask[rows], owners[rows]), leaf, weights[rows], collect)
 
     rows = budget.run(work, len(points))  # (n, L) or (n, C, L); for "dimensions" (n, L, D) or (n, C, L, D)
     parts = []
@@ -109,7 +111,7 @@ def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, bud
 
 def _added(result: Tensor | None, part: Tensor, piece: _Piece, collect: str) -> Tensor:
     """What is known of a text, with a piece more; in one place, since many small tensors between large ones cost."""
-    if collect != "points":
+    if collect not in APART:
         return part if result is None else result.add_(part)
     if result is None:
         result = part.new_empty(*part.shape[:-2], piece.of, part.shape[-1])  # (K, L), or (C, K, L)
@@ -117,8 +119,8 @@ def _added(result: Tensor | None, part: Tensor, piece: _Piece, collect: str) -> 
     return result
 
 
-def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool) -> Tensor:
-    """Gradients of values (n,) at points (n, L, D) times weights (n, L, D), summed over dimensions or not.
+def _weighted(values: Tensor, points: Tensor, weights: Tensor, collect: str) -> Tensor:
+    """Gradients of values (n,) at points (n, L, D) times weights (n, L, D), or squared, summed over dimensions or not.
 
     Of values (n, C), every column is summed before the next is taken: all gradients at once would be C times a batch.
 
@@ -141,7 +143,8 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool)
             ) from error
         if gradient is None:
             break
-        parts.append(gradient * weights if dimensions else torch.linalg.vecdot(gradient, weights))
+        factor = gradient if collect == "squares" else weights
+        parts.append(gradient * factor if collect == "dimensions" else torch.linalg.vecdot(gradient, factor))
     if not parts or len(parts) < len(columns):
         raise ValueError(
             "no gradient comes back from this model (it is quantised, or cuts its output off); use a method that only "
@@ -152,7 +155,7 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, dimensions: bool)
 
 def _collected(part: Tensor, collect: str) -> Tensor:
     """Weighted gradients of a piece, (k, …) as ``_weighted`` returns them: summed over points, or with C in front."""
-    if collect == "points":
+    if collect in APART:
         return part if part.ndim == 2 else part.transpose(0, 1)  # (k, L), or (C, k, L)
     return part.double().sum(0)
 

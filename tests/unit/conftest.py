@@ -30,6 +30,8 @@ QUICK = {
     "sequential_udig": _WORDS,
     "ig2": {"n_steps": 5, "step_size": 0.2},
     "idg": {"n_steps": 10},
+    "idgi": {"n_steps": 10},
+    "guided_ig": {"n_steps": 8, "max_dist": 0.1},
     "gradient_shap": {},
     "expected_gradients": {"n_samples": 12, "baselines": ("pad", "zero", "mean")},
     "deep_lift": {},
@@ -39,7 +41,7 @@ QUICK = {
     "shapley_sampling": {"n_samples": 3},
     "random": {},
 }
-PASSES = ("both_ends", "owen", "permutations", "shapley_sampling")  # follow no path, whatever the settings
+PASSES = ("idgi", "guided_ig", "both_ends", "owen", "permutations", "shapley_sampling")  # never traced
 PATHS = [name for name in QUICK if name not in ("idg", "deep_lift", "random", *PASSES)]
 
 

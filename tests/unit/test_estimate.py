@@ -20,6 +20,8 @@ SETTINGS = {
     "sequential_udig": SMALL,
     "ig2": {"n_steps": 4},
     "idg": {"n_steps": 6},
+    "idgi": {"n_steps": 6},
+    "guided_ig": {"n_steps": 5},
     "shapley_sampling": {"n_samples": 2},
     "expected_gradients": {"n_samples": 8},
 }

@@ -11,6 +11,8 @@ from udig_lab.methods.controls import deep_lift, random
 from udig_lab.methods.counterfactual import ig2
 from udig_lab.methods.cube import both_ends, owen, permutations
 from udig_lab.methods.groups import idg
+from udig_lab.methods.guided import guided_ig
+from udig_lab.methods.important import idgi
 from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
 from udig_lab.methods.removal import shapley_sampling, sig
 from udig_lab.methods.settings import checked
@@ -123,6 +125,21 @@ METHODS = {
         idg,
         "Sikdar, Bhattacharya & Heese 2021, ACL, pp. 865-878",
         "IDG",
+        every=False,
+        linear=False,
+    ),
+    "idgi": Method(
+        "Important Direction Gradient Integration",
+        idgi,
+        "Yang, Wang & Bilgic 2023, arXiv 2303.14242",
+        "IDGI",
+        linear=False,
+    ),
+    "guided_ig": Method(
+        "Guided Integrated Gradients",
+        guided_ig,
+        "Kapishnikov et al. 2021, arXiv 2106.09788",
+        "Guided IG",
         every=False,
         linear=False,
     ),
