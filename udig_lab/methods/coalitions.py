@@ -12,10 +12,10 @@ from udig_lab.problem import Problem
 
 def movers(problem: Problem, i: int) -> Tensor:
     """(T,) positions of the tokens of text i that move: the players."""
-    return problem.explained(i).nonzero()[:, 0]
+    return problem.explained(i).cpu().nonzero()[:, 0]
 
 
-def values(problem: Problem, coalitions: Sequence[Tensor]) -> list[Tensor]:
+def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = False) -> list[Tensor]:
     """F of coalitions of tokens; all texts' sentences share their forward passes.
 
     A row that is everybody is x and costs nothing, nor does one that is nobody, x': both have been read.
@@ -24,20 +24,21 @@ def values(problem: Problem, coalitions: Sequence[Tensor]) -> list[Tensor]:
         problem: N texts.
         coalitions: for each text (S, T) bool: which of its T moving tokens are at the input; the others are at the
             baseline. Special tokens stay where they are.
+        again: whether such rows are read all the same, so that the number of passes does not depend on the draws.
 
     Returns:
-        (S,) each, float64; (S, C) where every class is explained.
+        (S,) each, float64 on the CPU; (S, C) where every class is explained.
     """
     ends = [problem.ends(i) for i in range(len(problem))]
     places = [movers(problem, i) for i in range(len(problem))]
     found: list[Tensor] = []
     rows: list[tuple[int, int]] = []
     for i, players in enumerate(coalitions):
-        f_input, f_baseline = problem.at_input[i].double(), problem.at_baseline[i].double()
+        f_input, f_baseline = (f[i].cpu().double() for f in (problem.at_input, problem.at_baseline))
         full, none = players.all(1), ~players.any(1)
-        own = torch.where(full.view(-1, *[1] * f_input.ndim), f_input, f_baseline)
-        found.append(own)
-        rows += [(i, s) for s in (~(full | none)).nonzero()[:, 0].tolist()]
+        found.append(torch.where(full.view(-1, *[1] * f_input.ndim), f_input, f_baseline))
+        wanted = torch.ones_like(full) if again else ~(full | none)
+        rows += [(i, s) for s in wanted.nonzero()[:, 0].tolist()]
 
     def embed(r: int) -> Tensor:
         i, s = rows[r]
@@ -48,7 +49,7 @@ def values(problem: Problem, coalitions: Sequence[Tensor]) -> list[Tensor]:
         return points
 
     if rows:
-        made = problem.values(embed, [i for i, _ in rows]).double()
+        made = problem.values(embed, [i for i, _ in rows]).cpu().double()
         for (i, s), value in zip(rows, made, strict=True):
             found[i][s] = value
     return found

@@ -36,10 +36,11 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
         found = []
         for i, f in enumerate(values(problem, coalitions)):
             t = len(f) // 2
-            gone, alone = problem.at_input[i].double() - f[:t], f[t:] - problem.at_baseline[i].double()
+            f_input, f_baseline = (v[i].cpu().double() for v in (problem.at_input, problem.at_baseline))
+            gone, alone = f_input - f[:t], f[t:] - f_baseline
             scores = (gone + alone).movedim(0, -1) / 2  # (T,), or (C, T)
             if equal_surplus and t:
-                missing = (problem.at_input[i] - problem.at_baseline[i]).double() - scores.sum(-1)
+                missing = f_input - f_baseline - scores.sum(-1)
                 scores = scores + missing[..., None] / t
             found.append(spread(problem, i, scores))
         return {"scores": found}
@@ -90,7 +91,7 @@ def owen(
         counts = torch.tensor(_counts(nodes, n_samples))
         shares = (weights / counts).repeat_interleave(counts)  # (S,)
         found = []
-        for i, f in enumerate(values(problem, [_flipped(d) for d in drawn])):
+        for i, f in enumerate(values(problem, [_flipped(d) for d in drawn], again=True)):
             present = drawn[i]  # (S, T)
             s, t = present.shape
             f = f.view(s, t + 1, *f.shape[1:])
@@ -101,8 +102,7 @@ def owen(
         return {"scores": found}
 
     def cost(i: int) -> tuple[int, int]:
-        drawn = _drawn(len(movers(problem, i)), nodes, n_samples, paired, seed)
-        return 0, read_anew(_flipped(drawn)) + 2
+        return 0, sum(_counts(nodes, n_samples)) * (len(movers(problem, i)) + 1) + 2
 
     return Passes(find, cost)
 
