@@ -68,7 +68,7 @@ def masked(ids: Tensor, fixed: Tensor, mask: int, generator: torch.Generator) ->
         mask: id of the mask token.
         generator: of the draws.
 
-    Source: Madsen et al., ICML 2024, arXiv 2310.07819, §4.1.
+    Source: Madsen et al., ICML 2024, arXiv 2310.07819.
     """
     rate = torch.rand(len(ids), 1, generator=generator)
     rate[1::2] = 0.0

@@ -98,9 +98,10 @@ def area_against_random(
         random: explanations of the same texts by random scores, one or more draws; their curves are averaged.
         shares: shares of the tokens, rising; the last is 1, where all orders agree.
 
-    Source: Madsen et al., ICML 2024, arXiv 2310.07819, §4.3: trapezoids between the performance under random masking
-    and under the explanation's, over that between random masking and masking everything. They measure the accuracy
-    and explain anew after every share; here it is p(y | x), and one explanation orders all tokens.
+    Source: Madsen et al., ICML 2024, arXiv 2310.07819, and how their code computes it: trapezoids between the
+    performance under random masking and under the explanation's, over that between random masking and masking
+    everything. They measure the accuracy and explain anew after every share; here it is p(y | x), and one explanation
+    orders all tokens.
 
     Raises:
         ValueError: explanations of different texts, no random draw, shares that do not rise to 1.
@@ -149,9 +150,9 @@ def f_fidelity(
         "plus", (N,): mean p(y | x) - p(y | x without some of the best tokens), higher is better; "minus", (N,):
         without some of the others, lower is better.
 
-    Source: Zheng et al., ICLR 2025, arXiv 2410.02970 (FFid+ and FFid-), who count whether the prediction stays right
-    in place of p(y | x). With ``alpha=1`` and ``beta=1``, "plus" is comprehensiveness and "minus" sufficiency, both
-    by masking.
+    Source: after Zheng et al., ICLR 2025, arXiv 2410.02970 (FFid+ and FFid-), who count whether the prediction stays
+    right in place of p(y | x). With ``alpha=1`` and ``beta=1``, "plus" is comprehensiveness and "minus" sufficiency,
+    both by masking.
 
     Raises:
         ValueError: no explanations, no samples, or a share outside (0, 1].
