@@ -11,10 +11,10 @@ from fakehub import fill
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = {  # with a word of the ledger's verdict on the numbers themselves: SQuAD's metric was never published
-    "sst2": ("distilbert", "reproduced"),
-    "rotten-tomatoes": ("roberta", "reproduced"),
-    "imdb": ("bert", "reproduced"),
-    "squad": ("bert", "not comparable"),
+    "sst2": ("distilbert", "as two samples"),
+    "rotten-tomatoes": ("roberta", "as two samples"),
+    "imdb": ("bert", "another value"),
+    "squad": ("bert", "no counterpart"),
 }
 
 

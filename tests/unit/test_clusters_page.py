@@ -12,9 +12,10 @@ from udig_lab.experiments import recorded
 
 PAGE = Path(__file__).parents[2] / "book" / "clusters.md"
 SBATCH = """#!/bin/sh
-# A stand-in: a job is a process of this machine.
+# A stand-in: a job is a process of this machine. As SLURM does, it keeps the script: the caller deletes it.
 folder=$(dirname "$0")
-setsid sh "$1" > "$folder/job.$$.log" 2>&1 &
+cp "$1" "$folder/job.$$.sh"
+setsid sh "$folder/job.$$.sh" > "$folder/job.$$.log" 2>&1 &
 echo $! >> "$folder/jobs"
 echo "Submitted batch job $!"
 """
