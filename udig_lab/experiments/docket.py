@@ -45,7 +45,7 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     made = {(d, card["name"]): _stood(card, d) for d, own in cards.items() for card in own}
     lines = []
     elsewhere = judge is not None and judge.profile != "lab"
-    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
+    for claim in _of_models():
         if elsewhere and claim.protocol != "corrected":
             continue
         for dataset in claim.datasets if not elsewhere else [d for d in claim.datasets if d in rows]:
@@ -75,7 +75,7 @@ def planted_docket(rows: pd.DataFrame, cards: Sequence[Mapping[str, Any]], judge
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
-    for claim in (c for c in claims().values() if not c.margins):  # those that bring margins are asked of people
+    for claim in _of_models():
         if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
             continue
         for (dataset, kind), part in texts.groupby(["dataset", "kind"], sort=False):
@@ -105,6 +105,14 @@ def outcome(difference: Difference, margin: float, least: int) -> str:
     if difference.shown:
         return BETTER if difference.mean > 0 else WORSE
     return OPEN
+
+
+def corrected(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines that have a difference, each corrected in its place for all of them (Holm)."""
+    asked = [line for line in lines if line["difference"] is not None]
+    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
+        line["difference"] = difference
+    return asked
 
 
 def _sides(claim: Claim, rows: pd.DataFrame | None) -> Iterator[tuple[str, _Pair]]:
@@ -140,13 +148,16 @@ def _answer(pair: _Pair, metric: str, margin: float) -> dict[str, Any]:
 
 def _decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """One correction for all that was asked, then the outcomes."""
-    asked = [line for line in lines if line["difference"] is not None]
-    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
-        line["difference"] = difference
+    for line in corrected(lines):
         if not line["why"]:
-            line["outcome"] = outcome(difference, line["margin"], rule().examples)
+            line["outcome"] = outcome(line["difference"], line["margin"], rule().examples)
             line["why"] = "" if line["outcome"] != OPEN else "interval too wide"
     return pd.DataFrame(lines)
+
+
+def _of_models() -> list[Claim]:
+    """Claims but for those that bring margins of their own: these are asked of people."""
+    return [claim for claim in claims().values() if not claim.margins]
 
 
 def _asked_for(claim: Claim, judge: Judge | None) -> list[str]:

@@ -18,10 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from udig_lab.experiments.claims import Claim, claims, rule
-from udig_lab.experiments.docket import OPEN, outcome
-from udig_lab.experiments.records import agree, read_card, results_folder
-from udig_lab.experiments.store import read_rows
-from udig_lab.faithfulness.statistics import Difference, Interval, holm
+from udig_lab.experiments.docket import OPEN, corrected, outcome
+from udig_lab.experiments.records import results_folder, whole_record
+from udig_lab.faithfulness.statistics import Difference, Interval
 
 KINDS = ("word", "negation", "conjunction")
 _MARKS = {
@@ -160,8 +159,8 @@ def people_rows(*, folder: Path | None = None) -> pd.DataFrame:
     file = (folder or results_folder()) / "people" / "sst2" / "agreement.parquet"
     if not file.exists():
         raise FileNotFoundError("no agreement with people is recorded; record it with: scripts/record_people.py")
-    found, card = read_rows(file), read_card(file.with_suffix(".json"))
-    if found is None or card is None or not agree(card, found[1]):
+    found = whole_record(file)
+    if found is None:
         raise ValueError(f"{file} or its card is damaged; record it again with: scripts/record_people.py")
     return found[0]
 
@@ -179,10 +178,8 @@ def people_questions(rows: pd.DataFrame) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for claim in (c for c in claims().values() if c.margins):
         lines += [_asked(claim, baseline, metric, rows) for baseline in claim.baselines for metric in claim.metrics]
-    asked = [line for line in lines if line["difference"] is not None]
-    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
-        line["difference"] = difference
-        line["outcome"] = outcome(difference, line["margin"], rule().examples)
+    for line in corrected(lines):
+        line["outcome"] = outcome(line["difference"], line["margin"], rule().examples)
     return pd.DataFrame(lines)
 
 

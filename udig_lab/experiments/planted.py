@@ -22,8 +22,8 @@ from udig_lab.experiments.cell import Cell
 from udig_lab.experiments.claims import registered_claims
 from udig_lab.experiments.code import code_of, source_sha256
 from udig_lab.experiments.origin import data_sha256
-from udig_lab.experiments.records import agree, read_card, results_folder, write_record
-from udig_lab.experiments.store import locked, read_rows
+from udig_lab.experiments.records import results_folder, whole_record, write_record
+from udig_lab.experiments.store import locked
 from udig_lab.explainer import explain
 from udig_lab.faithfulness.planted import (
     DECIDED,
@@ -220,8 +220,8 @@ def _known(file: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """
     if not file.exists():
         return None
-    found, card = read_rows(file), read_card(file.with_suffix(".json"))
-    if found is None or card is None or not agree(card, found[1]):
+    found = whole_record(file)
+    if found is None:
         raise ValueError(f"{file} or its card is damaged; remove both and record them again")
     return found
 

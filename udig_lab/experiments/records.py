@@ -13,7 +13,7 @@ import platformdirs
 from udig_lab.experiments.cell import FORMAT, WITHOUT_CODE, Cell
 from udig_lab.experiments.draws import averaged
 from udig_lab.experiments.shelf import OWN, called
-from udig_lab.experiments.store import checksum, read_rows, write, write_rows
+from udig_lab.experiments.store import Rows, checksum, read_rows, write, write_rows
 from udig_lab.model.load import DATASETS
 
 _PACKAGE = Path(__file__).parents[1]
@@ -111,6 +111,12 @@ def read_card(file: Path) -> dict[str, Any] | None:
         return card
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def whole_record(file: Path) -> Rows | None:
+    """Rows and their note; None where they or their card beside them are missing or damaged, or of different runs."""
+    found, card = read_rows(file), read_card(file.with_suffix(".json"))
+    return found if found is not None and card is not None and agree(card, found[1]) else None
 
 
 def write_record(file: Path, rows: pd.DataFrame, card: dict[str, Any]) -> None:

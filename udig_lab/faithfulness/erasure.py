@@ -59,11 +59,11 @@ def replacement_row(replacement: str | int, model: TextModel) -> int | None:
     return row
 
 
-def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[float]) -> None:
+def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[float], n_samples: int = 1) -> None:
     """Whether there is something to judge.
 
     Raises:
-        ValueError: no attributions, no shares, or a share outside (0, 1].
+        ValueError: no attributions, no shares, a share outside (0, 1], or no random samples.
     """
     if not attributions:
         raise ValueError("there are no attributions to judge; pass at least one")
@@ -72,6 +72,8 @@ def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[floa
     for share in shares:
         if not 0 < share <= 1:
             raise ValueError(f"top={share} is not a share of the tokens; pass a number above 0 and at most 1")
+    if n_samples < 1:
+        raise ValueError(f"n_samples={n_samples} leaves nothing to average; pass at least 1")
 
 
 def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:

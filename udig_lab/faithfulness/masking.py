@@ -157,9 +157,7 @@ def f_fidelity(
     Raises:
         ValueError: no explanations, no samples, or a share outside (0, 1].
     """
-    require_judgeable(attributions, [top, alpha, beta])
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples} leaves nothing to average; pass at least 1")
+    require_judgeable(attributions, [top, alpha, beta], n_samples)
     best = [selected(a, top, CORRECTED) for a in attributions]
     found = {}
     for name, keep in (("plus", False), ("minus", True)):

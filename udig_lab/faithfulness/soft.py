@@ -85,11 +85,9 @@ def soft(
     Raises:
         ValueError: no explanations, no samples, or ``retain`` outside (0, 1).
     """
-    require_judgeable(attributions, [1.0])
+    require_judgeable(attributions, [1.0], n_samples)
     if not 0 < retain < 1:
         raise ValueError(f"retain={retain} is no part of a text; pass a number between 0 and 1, such as 0.5")
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples} leaves nothing to average; pass at least 1")
     text_model = as_text_model(model, None)
     n, table = len(attributions), text_model.table
     kept = [(_kept(a, -1, retain), _kept(a, 1, retain)) for a in attributions]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.methods.coalitions import movers, read_anew, spread, values
+from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes
 from udig_lab.problem import Problem
 from udig_lab.quadrature import segment_rule
@@ -83,7 +84,7 @@ def owen(
     Raises:
         ValueError: no samples, an unknown rule, or too few nodes.
     """
-    _at_least_one(n_samples)
+    at_least_one(n_samples)
     nodes, weights = segment_rule(rule, n_steps)
 
     def find() -> dict[str, Any]:
@@ -151,7 +152,7 @@ def permutations(problem: Problem, *, n_samples: int = 2, antithetic: bool = Tru
     Raises:
         ValueError: no samples.
     """
-    _at_least_one(n_samples)
+    at_least_one(n_samples)
 
     def find() -> dict[str, Any]:
         orders = [_orders(len(movers(problem, i)), n_samples, antithetic, seed) for i in range(len(problem))]
@@ -194,8 +195,3 @@ def _error(effects: Tensor, antithetic: bool) -> Tensor:
         return torch.full_like(effects[0], float("nan"))
     error: Tensor = effects.std(0, correction=1) / len(effects) ** 0.5
     return error
-
-
-def _at_least_one(n_samples: int) -> None:
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, not {n_samples}")

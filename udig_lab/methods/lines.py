@@ -12,6 +12,7 @@ from torch import Tensor
 
 from udig_lab.integrals import Integral, LineIntegral
 from udig_lab.methods.adaptive import adaptive
+from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.paths import scattered, straight
@@ -145,5 +146,4 @@ def _drawn(generator: torch.Generator, shape: Sequence[int]) -> Callable[[int, i
 
 
 def _at_least_one(n_samples: int) -> None:
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, not {n_samples}")
+    at_least_one(n_samples)

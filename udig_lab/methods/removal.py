@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from udig_lab.integrals import OneAtATime
+from udig_lab.methods.coalitions import movers, spread, values
+from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.paths import segments
 from udig_lab.problem import Problem
@@ -46,20 +48,10 @@ def _left_out(problem: Problem) -> Passes:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
 
     def find() -> dict[str, Any]:
-        places = [(i, t) for i in range(len(problem)) for t in problem.explained(i).nonzero()[:, 0].tolist()]
-
-        def embed(r: int) -> Tensor:
-            i, token = places[r]
-            explicand, baseline = problem.ends(i)
-            explicand[token] = baseline[token]
-            return explicand
-
-        values = problem.values(embed, [i for i, _ in places]).double()
-        at_input = problem.at_input.double()
-        scores = [at_input.new_zeros(*at_input.shape[1:], n) for n in problem.lengths]  # (L,), or (C, L)
-        for (i, token), value in zip(places, values, strict=True):
-            scores[i][..., token] = at_input[i] - value
-        return {"scores": scores}
+        others = [~torch.eye(len(movers(problem, i)), dtype=torch.bool) for i in range(len(problem))]
+        at_input = problem.at_input.cpu().double()
+        found = values(problem, others, again=True)
+        return {"scores": [spread(problem, i, (at_input[i] - f).movedim(0, -1)) for i, f in enumerate(found)]}
 
     return Passes(find, lambda i: (0, int(problem.explained(i).sum()) + 1))  # F(x) among them
 
@@ -78,8 +70,7 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
         ValueError: no samples.
         ImportError: captum is not installed.
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, not {n_samples}")
+    at_least_one(n_samples)
     captum = captum_attr("shapley_sampling")
 
     def find() -> dict[str, Any]:
@@ -96,14 +87,14 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
 
         with _DRAWS, torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
-            values = captum.ShapleyValueSampling(value).attribute(
+            found = captum.ShapleyValueSampling(value).attribute(
                 explicand[None],
                 baselines=baseline[None],
                 feature_mask=features,
                 n_samples=orders,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        kept: Tensor = values[0, :, 0].double() * explained  # a feature's value is repeated over its dimensions
+        kept: Tensor = found[0, :, 0].double() * explained  # a feature's value is repeated over its dimensions
         return kept
 
     def forwards(i: int, orders: int) -> int:

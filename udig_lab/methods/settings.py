@@ -41,6 +41,16 @@ def checked(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     return found
 
 
+def at_least_one(n_samples: int) -> None:
+    """Whether anything is drawn.
+
+    Raises:
+        ValueError: nothing is.
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, not {n_samples}")
+
+
 def _like(name: str, default: Any, value: Any) -> Any:
     """A value as it is, if it is of the kind of the default."""
     if type(default) not in (bool, int, float):
