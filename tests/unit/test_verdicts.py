@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udig_lab.experiments import verdicts as court
-from udig_lab.experiments.claims import claim, claims, judge, registered_claims, rule
+from udig_lab.experiments.claims import CLAIM, HYPOTHESIS, claim, claims, judge, registered_claims, rule
 from udig_lab.experiments.docket import docket, outcome, planted_docket
 from udig_lab.experiments.forest import forest
 from udig_lab.faithfulness.statistics import Difference
@@ -15,6 +15,10 @@ from udig_lab.methods import METHODS
 
 # Entries of claims.toml by the beginning of their SHA-256. Lines are added here, never changed: see the file's head.
 STANDS = {
+    "both-ends-dig": "2e03d8dd63a6",
+    "both-ends-ig": "ed964b9772cf",
+    "both-ends-sig": "eb0f2926dabb",
+    "both-ends-udig": "8c91517a2b2c",
     "dig-greedy-gradient-shap": "bc98dce06d0a",
     "dig-greedy-gradient-x-input": "ff655b762893",
     "dig-greedy-ig": "3a321ee02042",
@@ -27,6 +31,10 @@ STANDS = {
     "judge-in-place": "510afa337f33",
     "judge-truth": "a4d2d266ea63",
     "mask-pad-sig": "308def4978b0",
+    "permutations-dig": "0be9d0cc9bc7",
+    "permutations-ig": "d8f706128dcb",
+    "permutations-sig": "f8ca48a553f6",
+    "permutations-udig": "5a0d3b758966",
     "rule": "49ca53193f17",
     "sig-dig": "3e54788b0f01",
     "sig-gradient-shap": "b5a9401c85cc",
@@ -62,7 +70,7 @@ def test_every_claim_can_be_asked():
             assert (entry.margins[metric] if entry.margins else rule().margin(metric)) > 0
         assert entry.expected in (court.BETTER, court.EQUAL)
         assert entry.words
-        assert entry.source.startswith("https://")
+        assert entry.source.startswith("https://" if entry.kind == CLAIM else "notebooks/")
 
 
 def test_what_was_not_registered_is_refused_in_one_sentence():
@@ -135,7 +143,9 @@ def test_correlated_metrics_have_one_vote():
 
 def rows(variant, baseline, values, protocol="corrected"):
     """Recorded rows of one cell, as far as questions need them."""
-    metrics = dict.fromkeys(("comprehensiveness_20", "log_odds_mask_20", "log_odds_pad_20"), values)
+    metrics = dict.fromkeys(
+        ("comprehensiveness_05", "comprehensiveness_20", "log_odds_mask_20", "log_odds_pad_20"), values
+    )
     about = {"variant": variant, "method": variant, "baseline": baseline, "protocol": protocol, "output": None}
     frame = pd.DataFrame({"id": range(len(values)), "probability": 1.0, **metrics})
     return frame.assign(sufficiency_20=-np.asarray(values), cell=f"{variant}-{baseline}-{protocol}", **about)
@@ -188,6 +198,18 @@ def test_few_texts_and_saturated_metrics_decide_nothing(small):
     found = docket({"sst2": sure}, {"sst2": []}).query("claim == 'sig-ig' and dataset == 'sst2'")
     assert found["why"].tolist() == ["saturated", "", ""]
     assert found["outcome"].iloc[0] == "not decided"
+
+
+def test_hypotheses_of_the_book_are_a_family_of_their_own(small):
+    ends = small[small["variant"] == "sig"].assign(variant="both_ends", cell="both_ends-mask-corrected")
+    rows = {"sst2": pd.concat([small, ends.assign(comprehensiveness_20=ends["comprehensiveness_20"] + 0.1)])}
+    of_papers, of_the_book = docket(rows, {"sst2": []}), docket(rows, {"sst2": []}, kind=HYPOTHESIS)
+    assert not set(of_papers["claim"]) & set(of_the_book["claim"])
+    assert {claim(name).paper for name in of_the_book["claim"]} == {"this book"}
+    line = of_the_book.query("claim == 'both-ends-sig' and metric == 'comprehensiveness_20'").iloc[0]
+    assert line["difference"].mean == pytest.approx(0.1)
+    assert line["outcome"] == court.BETTER
+    assert docket({"sst2": small}, {"sst2": []}).equals(of_papers)  # the book's own rows correct no claim
 
 
 # Other judges

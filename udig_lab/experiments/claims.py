@@ -1,4 +1,4 @@
-"""Claims that were registered before rows were recorded, and the rule that decides them."""
+"""Claims and hypotheses that were registered before rows were recorded, and the rule that decides them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _FILE = Path(__file__).with_name("claims.toml")
+CLAIM, HYPOTHESIS = "claim", "hypothesis"  # of a paper, of this book
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Claim:
         expected: the outcome of a question that speaks for the claim.
         reason: why these questions.
         registered: date of the entry.
+        kind: "claim", which a paper makes, or "hypothesis", which this book makes.
         instead_of: the claim for which it asks better questions, where it does; both stand.
         margins: smallest differences that matter, of an entry that is asked of other rows than the docket's.
         question: what is asked of them, in words.
@@ -45,6 +47,7 @@ class Claim:
     protocol: str
     reason: str
     registered: str
+    kind: str
     of: str = "variant"
     variants: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
@@ -114,8 +117,8 @@ def registered_claims() -> dict[str, str]:
 
 
 def claims() -> dict[str, Claim]:
-    """All registered claims, by their names, in the order of their registration."""
-    return {name: _claim(name, e) for name, e in _entries().items() if e["kind"] == "claim"}
+    """All registered claims and hypotheses, by their names, in the order of their registration."""
+    return {name: _claim(name, e) for name, e in _entries().items() if e["kind"] in (CLAIM, HYPOTHESIS)}
 
 
 def claim(name: str) -> Claim:
@@ -164,6 +167,6 @@ def _entries() -> dict[str, dict[str, Any]]:
 
 
 def _claim(name: str, entry: dict[str, Any]) -> Claim:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
     values |= {"name": name, "registered": str(entry["registered"])}
     return Claim(**values)

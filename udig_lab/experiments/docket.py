@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from udig_lab.experiments.claims import Claim, Judge, claims, registered_claims, rule
+from udig_lab.experiments.claims import CLAIM, Claim, Judge, claims, registered_claims, rule
 from udig_lab.experiments.naming import title
 from udig_lab.experiments.rows import aligned, under
 from udig_lab.experiments.tables import better
@@ -21,8 +21,10 @@ _Pair = tuple[pd.DataFrame, pd.DataFrame]
 _Cards = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None = None) -> pd.DataFrame:
-    """Every question of every registered claim, answered.
+def docket(
+    rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None = None, *, kind: str = CLAIM
+) -> pd.DataFrame:
+    """Every question of every registered claim or hypothesis, answered; one correction for all of a kind.
 
     Claims that bring margins of their own are left out: they are asked of other rows (``people``).
 
@@ -32,6 +34,7 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
         judge: who asks for other metrics than the claims; the rows are of its profile. What it cannot be asked is
             left out: claims without a metric that it knows, and, where it judges by another model, data sets that
             were not recorded with it and the published protocol, which reads a model as nobody trained it.
+        kind: "claim" or "hypothesis".
 
     Returns:
         a row for each question: claim, dataset, where (the baseline, or the method whose baselines are compared),
@@ -45,7 +48,7 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     made = {(d, card["name"]): _stood(card, d) for d, own in cards.items() for card in own}
     lines = []
     elsewhere = judge is not None and judge.profile != "lab"
-    for claim in _of_models():
+    for claim in _of_models(kind):
         if elsewhere and claim.protocol != "corrected":
             continue
         for dataset in claim.datasets if not elsewhere else [d for d in claim.datasets if d in rows]:
@@ -57,13 +60,16 @@ def docket(rows: Mapping[str, pd.DataFrame], cards: _Cards, judge: Judge | None 
     return _decided(lines)
 
 
-def planted_docket(rows: pd.DataFrame, cards: Sequence[Mapping[str, Any]], judge: Judge) -> pd.DataFrame:
+def planted_docket(
+    rows: pd.DataFrame, cards: Sequence[Mapping[str, Any]], judge: Judge, *, kind: str = CLAIM
+) -> pd.DataFrame:
     """The claims about methods, put to models of which it is known which tokens decide.
 
     Args:
         rows: dataset, kind (of shortcut), seed (of the training), id, variant, and the judge's metric.
         cards: of these rows.
         judge: the registered one.
+        kind: as for ``docket``.
 
     Returns:
         as ``docket``; ``where`` is the kind of shortcut, and an example is a text with its mean over the seeds.
@@ -75,13 +81,13 @@ def planted_docket(rows: pd.DataFrame, cards: Sequence[Mapping[str, Any]], judge
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
-    for claim in _of_models():
+    for claim in _of_models(kind):
         if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
             continue
-        for (dataset, kind), part in texts.groupby(["dataset", "kind"], sort=False):
+        for (dataset, shortcut), part in texts.groupby(["dataset", "kind"], sort=False):
             pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
             for metric in metrics:
-                line = {"claim": claim.name, "dataset": dataset, "where": str(kind), "metric": metric}
+                line = {"claim": claim.name, "dataset": dataset, "where": str(shortcut), "metric": metric}
                 line |= {"before": _entry(claim) not in stood}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
     return _decided(lines)
@@ -155,9 +161,9 @@ def _decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _of_models() -> list[Claim]:
+def _of_models(kind: str) -> list[Claim]:
     """Claims but for those that bring margins of their own: these are asked of people."""
-    return [claim for claim in claims().values() if not claim.margins]
+    return [claim for claim in claims().values() if claim.kind == kind and not claim.margins]
 
 
 def _asked_for(claim: Claim, judge: Judge | None) -> list[str]:
