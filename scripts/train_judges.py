@@ -76,20 +76,20 @@ def masked(ids: Tensor, fixed: Tensor, mask: int, generator: torch.Generator) ->
     return torch.where(hole, mask, ids)
 
 
-def batches(rows: pd.DataFrame, tokenizer: Any, *, steps: int, seed: int) -> Iterator[Batch]:
+def batches(rows: pd.DataFrame, tokenizer: Any, *, steps: int, seed: int, size: int = SIZE) -> Iterator[Batch]:
     """Batches of texts of similar length in random order: all rows are shuffled, then sorted inside chunks.
 
     A batch of reviews is a quarter of the others: it takes as long as many sentences.
     """
     order = np.random.default_rng(seed).permutation(len(rows))
-    order = np.resize(order, SIZE * steps)  # from the beginning again where there are more steps than rows
+    order = np.resize(order, size * steps)  # from the beginning again where there are more steps than rows
     plan = []
     for chunk in np.array_split(order, max(1, steps // 50)):
         lengths = rows["text"].iloc[chunk].str.len().to_numpy()
         chunk = chunk[np.argsort(lengths, kind="stable")]
-        for first in range(0, len(chunk), SIZE):
+        for first in range(0, len(chunk), size):
             long = len(rows["text"].iloc[chunk[first]]) > LONG
-            plan.append(chunk[first : first + (SIZE // 4 if long else SIZE)])
+            plan.append(chunk[first : first + (size // 4 if long else size)])
     for index in np.random.default_rng(seed).permutation(len(plan)):
         part = rows.iloc[np.random.default_rng([seed, index]).permutation(plan[index])]  # which half is masked
         coded = tokenizer(part["text"].tolist(), truncation=True, max_length=MAX_TOKENS, padding=True)

@@ -1,4 +1,4 @@
-"""Every question of a docket in one figure."""
+"""Every question of a docket in one figure; of several models, side by side."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.experiments.across import ASKED
 from udig_lab.experiments.claims import claims
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
-from udig_lab.experiments.naming import DATASET_TITLES
+from udig_lab.experiments.naming import DATASET_TITLES, in_words
 from udig_lab.experiments.verdicts import called, verdicts
 from udig_lab.picture import Picture, show
 
@@ -67,9 +68,47 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     return show(draw, alt=alt, caption=caption, size=(7.4, _LINE * len(lines) + 1.6))
 
 
+def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
+    """Every question a line, every model a column: the difference in margins, with its 95 % interval.
+
+    Args:
+        questions: of ``across``.
+        caption: what the figure says.
+    """
+    models = list(questions["model"].unique())
+    lines = questions[ASKED].drop_duplicates().reset_index(drop=True)
+    known = claims()
+    names = [
+        f"{called(known[claim])}: {in_words(metric)}"
+        for claim, metric in zip(lines["claim"], lines["metric"], strict=True)
+    ]
+
+    def draw(*axes: Any) -> None:
+        for ax, model in zip(axes, models, strict=True):
+            own = questions[questions["model"] == model]
+            places = lines.merge(own, on=ASKED, how="left")
+            ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
+            ax.axvline(0, color="C5", linewidth=1)
+            for y in places.index[places["difference"].notna()]:
+                _marks(ax, int(y), places.loc[[y]])
+            ax.set_yticks(range(len(lines)), names if ax is axes[0] else [""] * len(lines), fontsize="small")
+            ax.set_ylim(len(lines) - 0.4, -0.6)
+            ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
+            ax.set_title(f"{model}\nn = {own['n'].max():,}", fontsize="small")
+            ax.grid(visible=False, axis="y")
+        axes[len(axes) // 2].set_xlabel("difference, in margins: right is the claim's side")
+
+    counts = {m: Counter(questions[questions["model"] == m]["outcome"]) for m in models}
+    said = "; ".join(f"{m}: " + ", ".join(f"{c[o]} {o}" for o in _COLOURS if c[o]) for m, c in counts.items())
+    alt = f"A line for each of {len(lines)} questions, a column for each of {len(models)} models. {said}."
+    size = (3.4 + 1.3 * len(models), _LINE * len(lines) + 1.4)
+    return show(draw, alt=alt, caption=caption, panels=len(models), size=size)
+
+
 def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
     """One setting: its metrics above each other, so that their intervals can be told apart."""
-    for shift, line in zip(np.linspace(-0.24, 0.24, len(setting)), setting.to_dict("records"), strict=True):
+    shifts = np.linspace(-0.24, 0.24, len(setting)) if len(setting) > 1 else [0.0]
+    for shift, line in zip(shifts, setting.to_dict("records"), strict=True):
         d = line["difference"]
         low, mid, high = np.clip(np.array([d.low, d.mean, d.high]) / line["margin"], -_EDGE, _EDGE)
         colour = _COLOURS[line["outcome"]]
