@@ -39,9 +39,12 @@ QUICK = {
     "owen": {},
     "permutations": {"n_samples": 2},
     "shapley_sampling": {"n_samples": 3},
+    "kernel_shap": {"n_samples": 24},
+    "lime": {"n_samples": 24},
     "random": {},
 }
-PASSES = ("idgi", "guided_ig", "both_ends", "owen", "permutations", "shapley_sampling")  # never traced
+PASSES = ("idgi", "guided_ig", "both_ends", "owen", "permutations", "shapley_sampling", "kernel_shap", "lime")
+# Of these nothing can be traced.
 PATHS = [name for name in QUICK if name not in ("idg", "deep_lift", "random", *PASSES)]
 
 

@@ -23,7 +23,7 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
         ([], {}, "the list of texts is empty"),
         (["fine", 3], {}, "text 1 is a int; pass strings"),
         ("word " * 600, {}, "text 0 has 602 tokens but the model reads at most 512; .* max_length=512"),
-        ("fine", {"method": "lime"}, "unknown method 'lime'; choose one of gradient_x_input, ig, dig"),
+        ("fine", {"method": "shap"}, "unknown method 'shap'; choose one of gradient_x_input, ig, dig"),
         ("fine", {"protocol": "mine"}, "unknown protocol 'mine'; choose one of corrected, as_published"),
         ("fine", {"target": 2}, r"unknown target 2; this model has the classes negative, positive \(0 to 1\)"),
         ("fine", {"target": "good"}, "unknown target 'good'"),
@@ -113,7 +113,7 @@ def test_a_model_with_broken_weights(random_bert):
         ),
         (lambda: ul.data.examples("mnli"), "unknown data set 'mnli'"),
         (lambda: ul.data.examples("sst2", profile="all"), "unknown profile 'all'"),
-        (lambda: run(Cell("sst2", "lime"), None), "unknown method 'lime'; choose one of gradient_x_input, ig"),
+        (lambda: run(Cell("sst2", "shap"), None), "unknown method 'shap'; choose one of gradient_x_input, ig"),
     ],
 )
 def test_names(call, message):

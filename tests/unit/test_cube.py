@@ -131,6 +131,28 @@ def test_batch_equals_loop_and_passes_are_counted(lab64, method):
         assert a.scores == pytest.approx(ul.explain(lab64, TEXT, method=method, target=c).scores, abs=1e-9)
 
 
+def test_kernel_shap_comes_near_exact_values_and_is_complete(lab64, game):
+    exact = torch.tensor(shapley(*game))
+    many = [ul.explain(lab64, TEXT, method="kernel_shap", n_samples=300, seed=seed) for seed in range(8)]
+    assert all(abs(a.delta) < 1e-3 * abs(a.f_input - a.f_baseline) for a in many)
+    assert {a.forwards for a in many} == {302}
+    drawn = torch.tensor([a.scores[1:-1] for a in many])
+    assert ((drawn.mean(0) - exact).abs() < 4 * drawn.std(0) / len(many) ** 0.5).all()
+    assert drawn.std(0).max() < exact.abs().max()
+
+
+def test_lime_ranks_as_the_values_do_and_shrinks(lab64, game):
+    """A lasso: what matters little is exactly zero."""
+    exact = torch.tensor(shapley(*game))
+    a = torch.tensor(scores(lab64, "lime", n_samples=500))
+    assert a.argmax() == exact.argmax()
+    assert a.argmin() == exact.argmin()
+    text = "an ordinary account of an ordinary affair in an ordinary town by an ordinary man"
+    many = ul.explain(lab64, text, method="lime", n_samples=60).scores[1:-1]
+    assert any(s == 0.0 for s in many)
+    assert any(s != 0.0 for s in many)
+
+
 def test_redundant_and_joint_words_are_what_the_ends_cannot_see():
     """F of two players: either suffices, or both are needed."""
     either, both = {0: 0.0, 1: 1.0, 2: 1.0}, {0: 0.0, 1: 0.0, 2: 1.0}
@@ -141,7 +163,7 @@ def test_redundant_and_joint_words_are_what_the_ends_cannot_see():
 
 
 def test_what_cannot_be_drawn_is_refused(lab64):
-    for method in ("owen", "permutations"):
+    for method in ("owen", "permutations", "kernel_shap", "lime"):
         with pytest.raises(ValueError, match="n_samples must be at least 1, not 0"):
             ul.explain(lab64, TEXT, method=method, n_samples=0)
     with pytest.raises(ValueError, match="the trapezoid rule needs n_steps >= 2, not 1"):
@@ -151,6 +173,6 @@ def test_what_cannot_be_drawn_is_refused(lab64):
 
 
 def test_a_text_of_one_word_and_one_of_none(lab64):
-    for method in ("both_ends", "owen", "permutations"):
+    for method in ("both_ends", "owen", "permutations", "kernel_shap", "lime"):
         a = ul.explain(lab64, "dull", method=method)
         assert a.scores[1] == pytest.approx(a.f_input - a.f_baseline, abs=1e-9)

@@ -23,6 +23,8 @@ SETTINGS = {
     "idgi": {"n_steps": 6},
     "guided_ig": {"n_steps": 5},
     "shapley_sampling": {"n_samples": 2},
+    "kernel_shap": {"n_samples": 9},
+    "lime": {"n_samples": 9},
     "expected_gradients": {"n_samples": 8},
 }
 
@@ -84,7 +86,7 @@ def test_seconds_are_those_of_the_model(method, settings):
 
 def test_what_explain_refuses_is_refused(lab):
     with pytest.raises(ValueError, match="unknown method"):
-        estimate(lab, TEXTS, method="lime")
+        estimate(lab, TEXTS, method="shap")
     with pytest.raises(TypeError, match="has no setting"):
         estimate(lab, TEXTS, n_samples=3)
     assert not lab.model.training

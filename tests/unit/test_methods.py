@@ -370,9 +370,11 @@ def test_every_path_through_words_names_them(lab):
                 assert len(set(path)) == 6
 
 
-@pytest.mark.parametrize("method", ["gradient_shap", "expected_gradients", "shapley_sampling", "random"])
+@pytest.mark.parametrize(
+    "method", ["gradient_shap", "expected_gradients", "shapley_sampling", "kernel_shap", "lime", "random"]
+)
 def test_a_seed_decides_what_is_drawn(lab, method):
-    settings = {"n_samples": 3} if method != "random" else {}
+    settings = {"n_samples": 9} if method != "random" else {}
     first, again, other = (
         ul.explain(lab, SENTENCE, method=method, seed=seed, **settings).scores for seed in (0, 0, 1)
     )

@@ -51,14 +51,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "dig": {"strategy": "greedy"},
     "udig": {"strategy": "greedy"},
     "gradient_shap": {},
-    "shapley_sampling": {"n_samples": 2},
+    "both_ends": {},
+    "permutations": {},
     "random": {},
 }
 
 
 def cells(dataset: str) -> list[Cell]:
     """What is recorded on a data set, the quickest first."""
-    exact = ("sig", "shapley_sampling", "random")  # without gradients, bfloat16 changes nothing
+    exact = ("sig", "both_ends", "permutations", "random")  # without gradients, bfloat16 changes nothing
     return [
         Cell(dataset, name, "mask", settings=settings, precision="float32" if name in exact else "bfloat16")
         for name, settings in METHODS.items()

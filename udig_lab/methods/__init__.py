@@ -17,6 +17,7 @@ from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x
 from udig_lab.methods.removal import shapley_sampling, sig
 from udig_lab.methods.settings import checked
 from udig_lab.methods.solution import Passes, Paths, Solution
+from udig_lab.methods.surrogates import kernel_shap, lime
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
 from udig_lab.problem import Problem
 
@@ -162,5 +163,9 @@ METHODS = {
         "Permutations", permutations, "Castro, Gomez & Tejada 2009; Mitchell et al. 2022, arXiv 2104.12199"
     ),
     "shapley_sampling": Method("Shapley value sampling", shapley_sampling, "Castro, Gomez & Tejada 2009", every=False),
+    "kernel_shap": Method(
+        "KernelSHAP", kernel_shap, "Lundberg & Lee 2017, arXiv 1705.07874", every=False, linear=False
+    ),
+    "lime": Method("LIME", lime, "Ribeiro, Singh & Guestrin 2016, arXiv 1602.04938", every=False, linear=False),
     "random": Method("Random scores", random, "none: the control", baseline="none", every=False, linear=False),
 }

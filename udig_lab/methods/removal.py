@@ -16,7 +16,7 @@ from udig_lab.paths import segments
 from udig_lab.problem import Problem
 
 EXACT = "exact"
-_DRAWS = threading.Lock()  # captum draws from the one generator that all threads share
+DRAWS = threading.Lock()  # captum draws from the one generator that all threads share
 
 
 def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Passes:
@@ -85,7 +85,7 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
         def value(points: Tensor) -> Tensor:
             return problem.values(lambda r: points[r], [i] * len(points))
 
-        with _DRAWS, torch.random.fork_rng(), torch.no_grad():
+        with DRAWS, torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
             found = captum.ShapleyValueSampling(value).attribute(
                 explicand[None],
@@ -117,6 +117,6 @@ def captum_attr(method: str) -> Any:
         import captum.attr
     except ImportError as error:
         raise ImportError(
-            f"{method} is computed by captum, which is not installed; run: pip install captum"
+            f"{method} is computed by captum, which is not installed; run: pip install captum scikit-learn"
         ) from error
     return captum.attr
