@@ -1,17 +1,20 @@
-"""Every question of a docket in one figure; of several models, side by side."""
+"""Differences in units of what matters: a docket, several models, and methods against another, each in one figure."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from udig_lab.experiments.across import ASKED
-from udig_lab.experiments.claims import claims
+from udig_lab.experiments.claims import claims, rule
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
-from udig_lab.experiments.naming import DATASET_TITLES, in_words
+from udig_lab.experiments.findings import side
+from udig_lab.experiments.naming import DATASET_TITLES, in_words, title
+from udig_lab.experiments.tables import better
 from udig_lab.experiments.verdicts import called, verdicts
 from udig_lab.picture import Picture, show
 
@@ -105,17 +108,65 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     return show(draw, alt=alt, caption=caption, panels=len(models), size=size)
 
 
+def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str = "ig", caption: str = "") -> Picture:
+    """Every method minus another one, in margins: a panel for each metric, a mark for each method and baseline.
+
+    The grey band holds differences that do not matter; right of it the method is better, left of it worse.
+
+    Args:
+        differences: of ``tables.against``.
+        metrics: columns of it, for each of which a margin is registered.
+        reference: the method that was subtracted.
+        caption: what the figure says.
+    """
+    lines = differences[differences[list(metrics)].notna().any(axis=1)]
+    names = [title(v) + ("" if b == "none" else f", [{b.upper()}]") for v, b in lines.index]
+    sides = {m: [None if d is None else side(m, d) for d in lines[m]] for m in metrics}
+
+    def draw(*axes: Any) -> None:
+        for ax, metric in zip(axes, metrics, strict=True):
+            ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
+            ax.axvline(0, color="C5", linewidth=1)
+            for y, (d, outcome) in enumerate(zip(lines[metric], sides[metric], strict=True)):
+                if d is not None:
+                    _mark(ax, y, better(metric) * np.array([d.low, d.mean, d.high]) / rule().margin(metric), outcome)
+            ax.set_yticks(range(len(lines)), names if ax is axes[0] else [])
+            ax.set_ylim(len(lines) - 0.4, -0.6)
+            ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
+            ax.set_title(in_words(metric), fontsize="small")
+            ax.set_xlabel("in margins; right is better")
+            ax.grid(visible=False, axis="y")
+        seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
+        handles = [axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)[0] for o in seen]
+        figure = axes[0].figure
+        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles))
+
+    said = [
+        f"{in_words(m)}: " + "; ".join(f"{n} {d}, {o}" for n, d, o in zip(names, lines[m], sides[m], strict=True) if o)
+        for m in metrics
+    ]
+    alt = f"Differences to {title(reference)} with 95 % intervals, right is better. {'. '.join(said)}."
+    size = (2.6 * len(metrics) + 2.2, 0.3 * len(lines) + 1.5)
+    return show(draw, alt=alt, caption=caption, panels=len(metrics), size=size)
+
+
+def _mark(ax: Any, y: float, ends: Any, outcome: str | None, mark: str = "o") -> None:
+    """One difference: low, mean and high in margins, cut at the edge of the axes."""
+    low, mid, high = np.clip(ends, -_EDGE, _EDGE)
+    colour = _COLOURS[outcome or OPEN]
+    ax.plot([low, high], [y, y], color=colour, linewidth=1.2)
+    ax.plot(mid, y, mark, color=colour, markersize=4)
+    if abs(ends[1]) > _EDGE:
+        ax.plot(np.sign(mid) * (_EDGE + 0.2), y, ">" if mid > 0 else "<", color=colour, markersize=4)
+
+
 def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
     """One setting: its metrics above each other, so that their intervals can be told apart."""
     shifts = np.linspace(-0.24, 0.24, len(setting)) if len(setting) > 1 else [0.0]
     for shift, line in zip(shifts, setting.to_dict("records"), strict=True):
         d = line["difference"]
-        low, mid, high = np.clip(np.array([d.low, d.mean, d.high]) / line["margin"], -_EDGE, _EDGE)
-        colour = _COLOURS[line["outcome"]]
-        ax.plot([low, high], [y + shift] * 2, color=colour, linewidth=1.2)
-        ax.plot(mid, y + shift, _MARKS.get(_kind(line["metric"]), "D"), color=colour, markersize=4)
-        if abs(d.mean) > _EDGE * line["margin"]:
-            ax.plot(np.sign(d.mean) * (_EDGE + 0.2), y + shift, ">" if d.mean > 0 else "<", color=colour, markersize=4)
+        ends = np.array([d.low, d.mean, d.high]) / line["margin"]
+        _mark(ax, y + shift, ends, line["outcome"], _MARKS.get(_kind(line["metric"]), "D"))
 
 
 def _legend(ax: Any, asked: pd.DataFrame, below: float) -> None:
