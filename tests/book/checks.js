@@ -56,6 +56,14 @@ window.check = (() => {
         .filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)
         .every((e) => e.tabIndex === 0),
 
+    // The code of cells that are not folded, and how high it stands, beside the height of the page.
+    openCode: () => ({
+      height: article().getBoundingClientRect().height,
+      cells: [...article().querySelectorAll(".cell_input")]
+        .filter((e) => shown(e) && !e.closest("details:not([open])"))
+        .map((e) => [e.querySelector("pre").textContent, e.getBoundingClientRect().height]),
+    }),
+
     brokenImages: () =>
       [...document.images].filter((i) => i.loading !== "lazy" && !(i.complete && i.naturalWidth)).map((i) => i.src.slice(0, 200)),
 

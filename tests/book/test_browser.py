@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import CHROMIUM, DESK, MISSING, PAPER, PHONE, context, visit, watch
 from built import ROOT, entries
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from plumbing import layout
 
 PAGES = [*entries(), "search", "genindex"]
 ALLOWED = yaml.safe_load(Path(__file__).with_name("axe_allowed.yml").read_text(encoding="utf8")) or []
@@ -85,6 +86,16 @@ def test_mathematics_is_typeset(on_desk: tuple[Page, list[str]]):
     page, _ = on_desk
     clean(page.evaluate("check.untypesetMathematics()"))
     clean(page.evaluate("check.wrongMathematics()"))
+
+
+def test_little_of_a_page_is_open_code_that_lays_out(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    found = page.evaluate("check.openCode()")
+    mine = 0.0
+    for source, height in found["cells"]:
+        laid, lines = layout(source)
+        mine += height * laid / max(lines, 1)
+    assert mine <= 0.15 * found["height"], f"{mine / found['height']:.0%} of the page"
 
 
 def test_theme_follows_the_system_and_figures_the_theme(on_desk: tuple[Page, list[str]]):

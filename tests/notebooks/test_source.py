@@ -9,6 +9,7 @@ from statistics import median
 
 import pytest
 import yaml
+from plumbing import FOLDED, is_layout
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -93,6 +94,17 @@ def test_code_cells_are_short(notebook: dict):
     lengths = [lines(cell) for cell in code(notebook)]
     assert max(lengths) <= 30
     assert median(lengths) <= 6
+
+
+def test_code_that_lays_out_is_folded(notebook: dict):
+    """Imports, drawing, tables and their texts: one click away on the page, open in Colab."""
+    if "# One integral" in notebook["cells"][0]["source"] or "# Quickstart" in notebook["cells"][0]["source"]:
+        return  # for now
+    for cell in code(notebook):
+        if is_exercise(cell):
+            assert FOLDED not in tags(cell), f"an exercise is there to be written in: {cell['source'][:60]!r}"
+        elif is_layout(cell["source"]) and "parameters" not in tags(cell):
+            assert FOLDED in tags(cell), f"tag it {FOLDED}, most of it lays out: {cell['source'][:60]!r}"
 
 
 def test_markdown_is_plain(notebook: dict):
