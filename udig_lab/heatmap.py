@@ -40,8 +40,8 @@ def shades(words: Sequence[tuple[str, float]]) -> list[float]:
     return [score / top if top else 0.0 for _, score in words]
 
 
-def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
-    """A heat map with a fold-out table of values. Words and caption are escaped."""
+def coloured(words: Sequence[tuple[str, float]]) -> str:
+    """Words on their colours, with their scores as titles, as HTML. Words are escaped."""
     spans = []
     for (word, score), shade in zip(words, shades(words), strict=True):
         red, green, blue = POSITIVE if shade >= 0 else NEGATIVE
@@ -52,9 +52,14 @@ def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
             f"border-bottom:{width}px {line} rgb({red},{green},{blue});"
             f'border-radius:3px;padding:1px 4px;margin:1px">{escape(word)}</span>'
         )
+    return " ".join(spans)
+
+
+def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
+    """A heat map with a fold-out table of values. Words and caption are escaped."""
     rows = "".join(f"<tr><td>{escape(word)}</td><td>{score:+.4f}</td></tr>" for word, score in words)
     return (
-        f'<div class="ul-heat"><p style="line-height:2.1;margin:0.4em 0">{" ".join(spans)}</p>'
+        f'<div class="ul-heat"><p style="line-height:2.1;margin:0.4em 0">{coloured(words)}</p>'
         f'<p style="font-size:0.85em;margin:0.2em 0">{escape(caption)}. '
         "Orange, solid line: for the class; blue, dashed line: against it.</p>"
         '<details style="font-size:0.85em"><summary>Values</summary>'

@@ -4,7 +4,7 @@
 `tests/unit/test_explorers.py` holds them against the package.
 """
 
-from explorers import compare, erasure, live, meter, path
+from explorers import compare, erasure, live, meter, opening, path
 
 EXPLORERS = {
     "path": path.build,
@@ -12,4 +12,5 @@ EXPLORERS = {
     "erasure": erasure.build,
     "compare": compare.build,
     "live": live.build,
+    "opening": opening.build,
 }

@@ -231,5 +231,5 @@ def test_scripts_come_only_to_pages_with_an_explorer(html: Path):
 
 def test_data_are_small(html: Path):
     sizes = {f.name: f.stat().st_size for f in (html / "_static" / "explorers" / "data").glob("*.json")}
-    assert set(sizes) == {f"{name}.json" for name in (*EXPLORERS, "live")}
+    assert set(sizes) == {f"{name}.json" for name in (*EXPLORERS, "live", "opening")}
     assert sum(sizes.values()) < 1_500_000

@@ -81,11 +81,11 @@ def test_reached_is_all_that_python_loads():
     [
         ("notebooks/one.ipynb", {"one"}),
         ("udig_lab/paths.py", {"one", "two", "explorers", "html"}),
-        ("udig_lab/experiments/work.py", {"two", "html"}),
+        ("udig_lab/experiments/work.py", {"two", "explorers", "html"}),
         ("udig_lab/cli.py", {"html"}),  # the reference shows its help
         ("udig_lab/assets/corpora/sst2.csv", {"one", "two", "explorers", "html"}),
         ("udig_lab/assets/lab-sentiment/config.json", {"one", "two", "explorers", "live", "html"}),
-        ("results/sst2/lab/ig.json", {"one", "two"}),
+        ("results/sst2/lab/ig.json", {"one", "two", "explorers"}),
         ("benchmarks/scale.json", {"one", "two"}),
         ("requirements.lock", {"one", "two", "explorers", "live", "html"}),
         ("scripts/prove_exercises.py", {"one", "two", "html"}),

@@ -7,9 +7,10 @@ import explorers
 import make_explorers
 import pytest
 import torch
-from explorers import common, compare, erasure, meter, path
+from explorers import common, compare, erasure, meter, opening, path
 
 import udig_lab as ul
+from udig_lab.experiments.ledger import NONE, ledger
 from udig_lab.faithfulness.bounds import oracle
 from udig_lab.model.protocol import CORRECTED
 from udig_lab.quadrature import segment_rule
@@ -149,5 +150,21 @@ def test_files_are_written_whole(tmp_path, monkeypatch):
 
 def test_every_explorer_has_a_script_that_draws_it():
     drawn = {path.stem for path in (ROOT / "book" / "_static" / "explorers").glob("*.js")} - {"common"}
-    assert set(explorers.EXPLORERS) == drawn
-    assert {path.stem for path in (ROOT / "scripts" / "explorers").glob("*.py")} == drawn | {"common", "__init__"}
+    assert set(explorers.EXPLORERS) - {"opening"} == drawn  # nothing moves on the front page
+    assert {path.stem for path in (ROOT / "scripts" / "explorers").glob("*.py")} == drawn | {"common", "opening", "__init__"}
+
+
+def test_the_front_page_shows_what_the_package_says(lab, monkeypatch):
+    made = opening.build(lab)
+    assert set(made["scores"]) == {"IG", "UDIG", "SIG"}
+    signs = {score > 0 for score in made["scores"].values()}
+    assert signs == {True, False}, "the methods disagree on the sign of the word"
+    for name, method in (("IG", "ig"), ("SIG", "sig")):
+        words = dict(ul.explain(lab.model, made["sentence"], method=method).words())
+        assert made["scores"][name] == pytest.approx(words[made["word"]], abs=0.01)
+    entries = ledger()
+    assert made["ledger"]["published"] == len(entries)
+    assert made["ledger"]["compared"] == (entries.verdict != NONE).sum()
+    monkeypatch.setattr(opening, "METHODS", ("ig", "ig"))
+    with pytest.raises(ValueError, match="take another sentence"):
+        opening.build(lab)
