@@ -151,7 +151,11 @@ def test_files_are_written_whole(tmp_path, monkeypatch):
 def test_every_explorer_has_a_script_that_draws_it():
     drawn = {path.stem for path in (ROOT / "book" / "_static" / "explorers").glob("*.js")} - {"common"}
     assert set(explorers.EXPLORERS) - {"opening"} == drawn  # nothing moves on the front page
-    assert {path.stem for path in (ROOT / "scripts" / "explorers").glob("*.py")} == drawn | {"common", "opening", "__init__"}
+    assert {path.stem for path in (ROOT / "scripts" / "explorers").glob("*.py")} == drawn | {
+        "common",
+        "opening",
+        "__init__",
+    }
 
 
 def test_the_front_page_shows_what_the_package_says(lab, monkeypatch):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from udig_lab.experiments.draws import averaged
-from udig_lab.experiments.rows import aligned, difference, largest, under
+from udig_lab.experiments.rows import aligned, change, difference, largest, under
 from udig_lab.experiments.tables import contrast
 
 
@@ -122,3 +122,12 @@ def test_random_scores_are_means_over_their_draws():
     assert found["draws"].tolist() == [1, 3, 1, 1]
     assert found["seconds"].tolist() == [1.0, 2.0, 2.0, 2.0]
     assert rows["comprehensiveness_20"].iloc[1] == 0.1  # what was passed stays as it was
+
+
+def test_a_change_is_paired_between_two_cells():
+    rows = pd.DataFrame({"cell": ["a", "a", "b", "b"], "id": [1, 2, 2, 1], "drop": [0.5, 0.9, 0.2, 0.4]})
+    found = change(rows, "a", "b", "drop")
+    assert found.mean == pytest.approx(0.4)
+    assert found.n == 2
+    with pytest.raises(ValueError, match="no rows of the cell c; there are a, b"):
+        change(rows, "a", "c", "drop")

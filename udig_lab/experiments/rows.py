@@ -111,3 +111,21 @@ def difference(rows: pd.DataFrame, a: str, b: str, metric: str) -> Difference:
     if mine.empty:
         raise ValueError(f"no example was recorded for both {a!r} and {b!r}; record them with the same --limit")
     return paired(mine[metric], theirs[metric])
+
+
+def change(rows: pd.DataFrame, cell: str, other: str, metric: str) -> Difference:
+    """One cell minus another, on the examples that both have: what one changed setting does.
+
+    Args:
+        rows: recorded rows.
+        cell: a cell's name.
+        other: that of the cell that is subtracted.
+        metric: a column.
+
+    Raises:
+        ValueError: one of the cells was not recorded, or a value is not finite.
+    """
+    if missing := {cell, other} - set(rows["cell"]):
+        raise ValueError(f"no rows of the cell {min(missing)}; there are {', '.join(sorted(set(rows['cell'])))}")
+    mine, theirs = aligned(*(rows[rows["cell"] == name] for name in (cell, other)))
+    return paired(mine[metric], theirs[metric])
