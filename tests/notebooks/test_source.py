@@ -98,8 +98,6 @@ def test_code_cells_are_short(notebook: dict):
 
 def test_code_that_lays_out_is_folded(notebook: dict):
     """Imports, drawing, tables and their texts: one click away on the page, open in Colab."""
-    if "# One integral" in notebook["cells"][0]["source"] or "# Quickstart" in notebook["cells"][0]["source"]:
-        return  # for now
     for cell in code(notebook):
         if is_exercise(cell):
             assert FOLDED not in tags(cell), f"an exercise is there to be written in: {cell['source'][:60]!r}"
