@@ -36,3 +36,47 @@ addEventListener("afterprint", () => {
   addEventListener("resize", fit);
   document.addEventListener("toggle", fit, true); // formulas in a fold have a width once it is open
 }
+
+// The search names pages; this leads each of its results to the section that says most of what was asked for. Pages are
+// fetched for their summaries anyway. Where that is not possible (a book opened from a folder), results stay as they are.
+{
+  const asked = new URLSearchParams(location.search).get("q") ?? "";
+  const words = asked.toLowerCase().split(/\s+/).filter((word) => word.length > 1);
+  const within = (text) => words.filter((word) => text.includes(word)).length;
+
+  const section = (html) => {
+    let best = null;
+    let most = 0;
+    for (const place of new DOMParser().parseFromString(html, "text/html").querySelectorAll("article section[id]")) {
+      const own = [...place.children].filter((part) => !part.matches("section, .headerlink"));
+      const title = own.find((part) => /^H[2-6]$/.test(part.tagName));
+      if (!title) continue; // the page itself
+      const said = own.map((part) => part.textContent).join(" ").toLowerCase();
+      const found = within(said) + within(title.textContent.toLowerCase());
+      if (found > most) [best, most] = [{ id: place.id, name: title.childNodes[0].textContent.trim() }, found];
+    }
+    return within(asked.toLowerCase()) <= most ? best : null;
+  };
+
+  const lead = async (link) => {
+    link.dataset.ulLed = "";
+    try {
+      const found = section(await (await fetch(link.href)).text());
+      if (!found) return;
+      const place = document.createElement("a");
+      place.href = `${link.href}#${found.id}`;
+      place.textContent = found.name;
+      place.className = "ul-section";
+      link.after(" › ", place);
+    } catch {} // nothing is lost: the page itself is linked
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const results = document.querySelector("#search-results");
+    if (!results || !words.length || location.protocol === "file:") return;
+    const unled = "li > a:not(.ul-section, [data-ul-led], [href*='#'])";
+    const look = () => [...results.querySelectorAll(unled)].forEach(lead);
+    new MutationObserver(look).observe(results, { childList: true, subtree: true });
+    look();
+  });
+}

@@ -245,3 +245,18 @@ def test_key_pages_are_pictured(chromium: Browser, address: str, name: str, look
         visit(page, name)
         path = SCREENSHOTS / f"{name.rpartition('/')[2]}-{look}.png"
         assert len(page.screenshot(path=path, animations="disabled")) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "leads_to"),
+    [
+        ("SLURM", "book/clusters.html#slurm"), ("pip install", "book/how-to-read.html#"),
+        ("dead node", "book/clusters.html#"), ("install", "book/how-to-read.html#install"),
+        ("saturation one dimension", "notebooks/foundations/gradients.html#saturation-in-one-dimension"),
+    ],
+)  # fmt: skip
+def test_search_leads_to_sections(page: Page, words: str, leads_to: str):
+    """What a reader looks for is among the first results, and the link goes to the section, not to the page's top."""
+    page.goto(f"/search.html?q={words.replace(' ', '+')}")
+    first = page.locator("#search-results li:nth-child(-n + 6)")
+    expect(first.locator(f"a[href*='{leads_to}']").first).to_be_visible()
