@@ -37,6 +37,27 @@ addEventListener("afterprint", () => {
   document.addEventListener("toggle", fit, true); // formulas in a fold have a width once it is open
 }
 
+// What scrolls sideways fades at the side where more of it lies: tables, formulas, figures, code. Style sheets cannot tell.
+{
+  const BOXES =
+    ".pst-scrollable-table-container, .cell_output .output, .cell_output .text_html, div.math, mjx-container[display='true'], " +
+    "div.highlight pre, .cell_output pre, [data-explorer]";
+  const tell = (box) => {
+    const rest = box.scrollWidth - box.clientWidth;
+    const scrolls = rest > 4 && getComputedStyle(box).overflowX !== "visible";
+    box.classList.toggle("ul-more-right", scrolls && box.scrollLeft < rest - 4);
+    box.classList.toggle("ul-more-left", scrolls && box.scrollLeft > 4);
+  };
+  const tellAll = () => document.querySelectorAll(`.bd-article :is(${BOXES})`).forEach(tell);
+  document.addEventListener("scroll", ({ target }) => target instanceof Element && target.matches(BOXES) && tell(target), {
+    capture: true,
+    passive: true,
+  });
+  for (const event of ["load", "resize"]) addEventListener(event, tellAll);
+  addEventListener("load", () => window.MathJax?.startup?.promise?.then(() => setTimeout(tellAll)));
+  document.addEventListener("toggle", tellAll, true);
+}
+
 // The search names pages; this leads each of its results to the section that says most of what was asked for. Pages are
 // fetched for their summaries anyway. Where that is not possible (a book opened from a folder), results stay as they are.
 {
