@@ -19,6 +19,8 @@ from udig_lab.fonts import FONT, fit_fonts, reader_fonts, warn_of
 
 _DPI = 110  # dots an inch, as figures are saved
 _WIDE = 7.5  # inches: a wider figure keeps a legible size on a phone, and scrolls there
+_PHONE = 4.2  # inches: so wide is a figure that is drawn for a phone, where an inch then takes some 85 pixels
+_FEW = 5  # so many panels stand one below the other on a phone; more of them stand in two columns
 
 
 def style(theme: str = "light") -> Any:
@@ -52,10 +54,16 @@ def style(theme: str = "light") -> Any:
 
 
 class Picture:
-    """A figure for a page: both variants, alt text, caption. Notebooks show it by itself."""
+    """A figure for a page: both variants, alt text, caption. Notebooks show it by itself.
 
-    def __init__(self, images: dict[str, bytes], alt: str, caption: str):
+    Attributes:
+        images: PNG files of the light and the dark variant.
+        narrow: the same, drawn for a phone; empty where the figure has one drawing only.
+    """
+
+    def __init__(self, images: dict[str, bytes], alt: str, caption: str, narrow: dict[str, bytes] | None = None):
         self.images = images
+        self.narrow = narrow or {}
         self.alt = alt
         self.caption = caption
 
@@ -72,13 +80,23 @@ class Picture:
         # The book's style sheet swaps the two; elsewhere (Colab, JupyterLab) only the light one shows.
         hidden = {"light": "", "dark": ' style="display:none"'}
         pictures = "".join(
-            f'<img class="ul-{theme} dark-light" alt="{escape(self.alt)}"{hidden[theme]} '
-            f'src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+            f'{self._for_phones(theme)}<img class="ul-{theme} dark-light" alt="{escape(self.alt)}"{hidden[theme]} '
+            f'src="{_inline(data)}">{"</picture>" if self.narrow else ""}'
             for theme, data in self.images.items()
         )
         caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
-        wide = f";--ul-inches:{self.inches:.1f}" if self.inches > _WIDE else ""
+        wide = f";--ul-inches:{self.inches:.1f}" if self.inches > _WIDE and not self.narrow else ""
         return f'<figure class="ul-figure" style="max-width:100%;margin:0{wide}">{pictures}{caption}</figure>'
+
+    def _for_phones(self, theme: str) -> str:
+        """The start of a `<picture>` that holds a narrow drawing, where there is one."""
+        if not self.narrow:
+            return ""
+        return f'<picture><source media="(max-width: 600px)" srcset="{_inline(self.narrow[theme])}">'
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def show(
@@ -89,8 +107,10 @@ def show(
     panels: int = 1,
     columns: int | None = None,
     size: tuple[float, float] = (6.4, 3.6),
+    narrow: Callable[..., None] | bool = True,
+    narrow_height: float | None = None,
 ) -> Picture:
-    """Draw a figure once for light and once for dark pages.
+    """Draw a figure once for light and once for dark pages; if it is too wide for a phone, for phones as well.
 
     Args:
         draw: called with ``panels`` axes; use colours "C0", "C1", … and the property cycle.
@@ -99,6 +119,9 @@ def show(
         panels: number of axes.
         columns: axes in a row; None puts all in one.
         size: of the whole figure, in inches.
+        narrow: for phones: True calls ``draw`` again with panels one below the other, or does nothing where there is
+            one panel only; False leaves it at the one drawing; a function is called with one axes.
+        narrow_height: of the whole figure for phones, in inches; None keeps the height of every panel.
 
     Raises:
         ValueError: an empty alt text.
@@ -109,12 +132,33 @@ def show(
     if not alt.strip():
         raise ValueError("alt is empty; say in a sentence what the figure shows")
     columns = columns or panels
+    rows = -(-panels // columns)
+    images, missing = _drawn(draw, panels, columns, size)
+    small: dict[str, bytes] = {}
+    if callable(narrow):
+        small, _ = _drawn(narrow, 1, 1, (_PHONE, narrow_height or size[1]))
+    elif narrow and columns > 1 and size[0] > _PHONE:
+        across = 1 if panels <= _FEW else 2
+        height = narrow_height or -(-panels // across) * size[1] / rows / across**0.5
+        small, _ = _drawn(draw, panels, across, (_PHONE, height))
+    warn_of(missing)
+    return Picture(images, alt, caption, small)
+
+
+def _drawn(
+    draw: Callable[..., None], panels: int, columns: int, size: tuple[float, float]
+) -> tuple[dict[str, bytes], set[str]]:
+    """PNG files by theme, and the characters that no font of this machine holds."""
     images, missing, own = {}, set[str](), reader_fonts()
     for theme in THEMES:
         with mpl.rc_context(style(theme)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # said below, once for all
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # said later, once for all
+            if size[0] == _PHONE:
+                warnings.filterwarnings("ignore", message="Tight layout not applied")  # long names: a phone is narrow
             figure, axes = plt.subplots(-(-panels // columns), columns, figsize=size, squeeze=False)
             try:
+                for empty in axes.flat[panels:]:
+                    empty.set_visible(False)
                 draw(*axes.flat[:panels])
                 missing = fit_fonts(figure, own)
                 figure.tight_layout()
@@ -123,5 +167,4 @@ def show(
                 images[theme] = buffer.getvalue()
             finally:
                 plt.close(figure)
-    warn_of(missing)
-    return Picture(images, alt, caption)
+    return images, missing

@@ -15,6 +15,8 @@ from udig_lab.heatmap import STRONGEST, shades
 from udig_lab.picture import Picture, show, style
 from udig_lab.tracing import Trace
 
+_ABREAST = 9  # explanations beside each other on a phone: their numbers still have room
+
 __all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
 
 
@@ -99,6 +101,7 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
     scores = np.array([[s for _, s in a.words()] for a in attributions])
     shade = np.array([shades(a.words()) for a in attributions])
     labels = [f"{a.method}\n{a.baseline}" for a in attributions]
+    alike = len({a.baseline for a in attributions}) == 1
 
     def draw(axes: Any) -> None:
         axes.imshow(shade, cmap=_colours(), vmin=-1, vmax=1, aspect="auto")
@@ -109,10 +112,23 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
         axes.grid(visible=False)
         axes.tick_params(length=0)
 
+    def draw_upright(axes: Any) -> None:
+        """Words below each other: a phone has room for some explanations, and not for many words."""
+        axes.imshow(shade.T, cmap=_colours(), vmin=-1, vmax=1, aspect="auto")
+        for (row, column), score in np.ndenumerate(scores.T):
+            axes.text(column, row, f"{score:+.2f}", ha="center", va="center", color="#111111", fontsize="x-small")
+        axes.set_yticks(range(len(words[0])), [_plain(w) for w in words[0]])
+        heads = [a.method if alike else f"{a.method}, {a.baseline}" for a in attributions]
+        axes.set_xticks(range(len(heads)), heads, rotation=60, ha="left", rotation_mode="anchor")
+        axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+        axes.set_xlabel(f"baseline: {attributions[0].baseline}" if alike else "")
+        axes.grid(visible=False)
+
     best = "; ".join(f"{a.method} with {a.baseline}: {max(a.words(), key=lambda p: p[1])[0]}" for a in attributions)
     alt = f"Scores of {len(words[0])} words by {len(attributions)} explanations. Highest word of each: {best}."
     size = (max(5.0, 0.75 * len(words[0]) + 1.6), 0.62 * len(attributions) + 1.3)
-    return show(draw, alt=alt, caption=caption, size=size)
+    upright = draw_upright if len(attributions) <= _ABREAST else False
+    return show(draw, alt=alt, caption=caption, size=size, narrow=upright, narrow_height=0.32 * len(words[0]) + 1.6)
 
 
 def tree(attribution: Attribution, *, caption: str = "") -> Picture:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import udig_lab as ul
-from explorers.common import WAYS, Json, Lab
+from explorers.common import Json, Lab, Way
 
-METHODS = {"gradient_x_input": {}, "ig": {"n_steps": 32}, "udig": {"n_steps": 32}, "sig": {}}  # as the page begins
+METHODS: dict[str, dict[str, int]] = {  # as the page begins
+    "gradient_x_input": {}, "ig": {"n_steps": 32}, "udig": {"n_steps": 32}, "sig": {}, "both_ends": {},
+}  # fmt: skip
 SENTENCES = 8
 
 
 def build(lab: Lab) -> Json:
     """Sentences to begin with, and what the page would say about the first of them."""
     sentences = [row["text"] for row in list(lab.rows.values())[:: max(1, len(lab.rows) // SENTENCES)]]
-    found = {WAYS[way].title: ul.explain(lab.model, sentences[0], method=way, **METHODS[way]) for way in METHODS}
+    found = {Way(way, {}).title: ul.explain(lab.model, sentences[0], method=way, **METHODS[way]) for way in METHODS}
     first = next(iter(found.values()))
     rows = []
     for i, token in enumerate(first.tokens):

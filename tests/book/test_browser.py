@@ -161,6 +161,33 @@ def test_phone_scrolls_boxes_by_keyboard(on_phone: Page):
     clean(violations(on_phone, ["scrollable-region-focusable"]))
 
 
+CUT = """() => [".cell_output .text_html", "div.math", ".pst-scrollable-table-container"]
+    .flatMap((box) => [...document.querySelectorAll(`.bd-article ${box}`)])
+    .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 4 && getComputedStyle(e).overflowX !== "visible")
+    .filter((e) => !e.matches(".ul-more-right")).map((e) => e.textContent.slice(0, 60))"""
+
+
+def test_what_is_cut_on_a_phone_fades(on_phone: Page):
+    """A table or formula that scrolls sideways shows that there is more, so that no column is missed."""
+    on_phone.wait_for_timeout(100)
+    clean(on_phone.evaluate(CUT))
+
+
+ALIGNED = """() => [...document.querySelectorAll(".bd-article .cell_output table")].flatMap((table) => {
+    const heads = [...(table.tHead?.rows ?? [])].at(-1)?.cells ?? [];
+    const values = table.tBodies[0]?.rows[0]?.cells ?? [];
+    if (heads.length !== values.length) return [];
+    const side = (cell) => getComputedStyle(cell).textAlign.replace("start", "left").replace("end", "right");
+    return [...heads].flatMap((head, i) => (head.textContent.trim() && side(head) !== side(values[i])
+        ? [`${head.textContent.trim()}: ${side(head)}, ${side(values[i])}`] : []));
+})"""
+
+
+def test_heads_stand_over_their_values(on_desk: tuple[Page, list[str]]):
+    page, _ = on_desk
+    clean(page.evaluate(ALIGNED))
+
+
 FAULTY = """<html lang="en" data-theme="light"><title>Faults</title><main><article>
 <h1>Faults</h1> <img src="data:image/png;base64,AAAA"> <span class="math">x</span> <mjx-merror>y</mjx-merror>
 <div style="width: 3000px">wide</div> <div style="overflow: auto"><p style="width: 3000px">boxed</p></div>
@@ -256,3 +283,18 @@ def test_key_pages_are_pictured(chromium: Browser, address: str, name: str, look
         visit(page, name)
         path = SCREENSHOTS / f"{name.rpartition('/')[2]}-{look}.png"
         assert len(page.screenshot(path=path, animations="disabled")) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "leads_to"),
+    [
+        ("SLURM", "book/clusters.html#slurm"), ("pip install", "book/how-to-read.html#"),
+        ("dead node", "book/clusters.html#"), ("install", "book/how-to-read.html#install"),
+        ("saturation one dimension", "notebooks/foundations/gradients.html#saturation-in-one-dimension"),
+    ],
+)  # fmt: skip
+def test_search_leads_to_sections(page: Page, words: str, leads_to: str):
+    """What a reader looks for is among the first results, and the link goes to the section, not to the page's top."""
+    page.goto(f"/search.html?q={words.replace(' ', '+')}")
+    first = page.locator("#search-results li:nth-child(-n + 6)")
+    expect(first.locator(f"a[href*='{leads_to}']").first).to_be_visible()

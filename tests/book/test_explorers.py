@@ -196,6 +196,34 @@ def test_phone(chromium: Browser, address: str):
         assert page.evaluate(f"{inside}.map(e => e.tagName)") == []
 
 
+OVERLAPS = """() => {
+    const names = [...document.querySelectorAll("[data-explorer=path] svg text")];
+    const texts = names.map((e) => [e, e.getBoundingClientRect()]);
+    return texts.flatMap(([e, a], i) => texts.slice(i + 1).flatMap(([f, b]) => {
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        return wide > 1 && high > 3 ? [`${e.textContent} over ${f.textContent}`] : [];
+    }));
+}"""
+
+
+def test_names_on_the_path_do_not_pile_up_on_a_phone(chromium: Browser, address: str):
+    """Whatever word, baseline, method and step: no name lies over another one."""
+    with context(chromium, address, PHONE) as profile:
+        page = profile.new_page()
+        page.goto(f"/{PAGE}")
+        states(page, ["live"] * 4)
+        words = block(page, "path").locator("select")
+        for word in words.locator("option").all_inner_texts():
+            words.select_option(word)
+            for baseline in ("mask", "pad"):
+                click(page, "path", baseline)
+                for step in ("Home", "PageUp", "PageUp", "End"):
+                    slider(page, "path").press(step)
+                    assert page.evaluate(OVERLAPS) == []
+        assert block(page, "path").locator("svg text").count() >= 2
+
+
 def test_table_stays_where_data_are_missing(chromium: Browser, html: Path, tmp_path: Path):
     """In a copy of the book in a sub-folder, which lacks the data of one explorer."""
     copy = tmp_path / "some" / "folder"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from browser import CHROMIUM, DESK, MISSING, PHONE, context, serve, watch
 from built import ROOT
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from test_browser import violations
 
 import udig_lab as ul
@@ -21,7 +21,7 @@ from udig_lab.model.textmodel import TextModel
 PAGE = "book/live.html"
 SPEEDS = ROOT / "_build" / "live-speeds.json"
 METHODS = {
-    "gradient_x_input": {}, "ig": {"n_steps": 32}, "udig": {"n_steps": 32}, "sig": {},
+    "gradient_x_input": {}, "ig": {"n_steps": 32}, "udig": {"n_steps": 32}, "sig": {}, "both_ends": {},
 }  # fmt: skip
 SENTENCES = [
     "i would not wish this film on my worst enemy .",
@@ -154,6 +154,18 @@ def test_same_numbers_as_the_package(page: Page, lab: TextModel, method: str, re
     assert same >= 19
 
 
+@pytest.mark.parametrize("text", ["good", "not bad", *SENTENCES[:3]])
+def test_both_ends_is_the_package_s(page: Page, lab: TextModel, text: str):
+    """Forward passes of the same graph: no anchor and no near tie comes between; so every score is close."""
+    answer = explain(page, text, method="both_ends", baseline="mask")
+    own = ul.explain(lab, text, method="both_ends", baseline="mask")
+    torch.testing.assert_close(
+        torch.tensor(answer["scores"]), torch.tensor(own.scores, dtype=torch.float32), rtol=0.01, atol=0.01
+    )
+    moving = len(own.tokens) - 2
+    assert f"{2 * moving + 2} forward passes" in page.locator(".ul-result").inner_text()
+
+
 @pytest.mark.parametrize("baseline", ["pad", "zero"])
 def test_other_baselines(page: Page, lab: TextModel, baseline: str):
     text = SENTENCES[0]
@@ -179,6 +191,114 @@ def test_meter_and_steps(page: Page):
     for _ in range(32):
         steps.press("ArrowLeft")
     expect(steps).to_have_value("32")
+
+
+DISAGREED = "not a bad film at all"  # UDIG's scores sum to several times F(x) - F(x')
+
+
+def test_a_wide_gap_gets_its_remark(page: Page, lab: TextModel):
+    explain(page, DISAGREED, method="udig", baseline="mask")
+    own = ul.explain(lab, DISAGREED, method="udig", n_steps=32)
+    times = abs(own.delta) / abs(sum(own.scores) - own.delta)
+    assert times > 3, "the sentence has lost its point"
+    remark = page.locator(".ul-remark")
+    expect(remark).to_have_class(re.compile("ul-wide"))
+    said = float(re.search(r"gap is (\d+\.\d) times", remark.inner_text())[1])
+    assert said == pytest.approx(times, rel=0.1)
+    explain(page, SENTENCES[0], method="ig", baseline="mask")
+    expect(page.locator(".ul-remark")).to_be_hidden()  # the scores add up: there is nothing to say
+    explain(page, "good , good , so very good !", method="sig")
+    expect(page.locator(".ul-remark")).to_contain_text("design")
+
+
+def test_an_old_answer_says_so(page: Page):
+    """Whatever changes in the question marks the answer; the same question again unmarks it."""
+    explain(page, "a dull film", method="sig", baseline="mask")
+    stale, result = page.locator(".ul-stale"), page.locator(".ul-result")
+    expect(stale).to_be_hidden()
+
+    def chosen(value: str) -> None:
+        page.locator(f"[data-explorer=live] label:has(input[value={value}])").click()
+
+    for change, back in (("ig", "sig"), ("both_ends", "sig"), ("pad", "mask")):
+        chosen(change)
+        expect(stale).to_contain_text("old answer, to SIG, baseline [MASK]")
+        expect(result).to_have_class(re.compile("ul-old"))
+        chosen(back)
+        expect(stale).to_be_hidden()
+    page.locator("#ul-live-text").fill("a dull film , really")
+    expect(stale).to_contain_text("“a dull film”")
+    explain(page, "a dull film , really")
+    expect(stale).to_be_hidden()
+    expect(result).not_to_have_class(re.compile("ul-old"))
+    explain(page, "a dull film", method="ig")
+    page.locator("[data-explorer=live] input[type=range]").press("ArrowRight")
+    expect(stale).to_contain_text("32 steps")
+    page.locator("[data-explorer=live] input[type=range]").press("ArrowLeft")
+    expect(stale).to_be_hidden()
+
+
+def shared(profile: BrowserContext, address: str, fragment: str) -> tuple[Page, list[str]]:
+    """The page opened by a link, once it has answered."""
+    page = profile.new_page()
+    problems = watch(page, address)
+    opening(page, f"/{PAGE}{fragment}")
+    settled(page)
+    return page, problems
+
+
+def test_a_link_carries_the_question(page: Page, chromium: Browser, address: str):
+    """What one reader sends, another opens: the same text, settings and scores, without a click."""
+    text = "naïve & “witty” + 100 % #fun , isn't it ?"
+    mine = explain(page, text, method="udig", baseline="pad")
+    link = page.locator(".ul-share a").get_attribute("href")
+    page.locator("[data-explorer=live] label:has(input[value=mask])").click()
+    assert link.startswith("#text=")
+    with context(chromium, address, DESK) as profile:
+        asked: list[str] = []
+        profile.on("request", lambda r: asked.append(r.url))
+        other, problems = shared(profile, address, link)
+        theirs = json.loads(other.evaluate("document.querySelector('.ul-result').dataset.answer"))
+        assert theirs["scores"] == mine["scores"]
+        assert other.locator("#ul-live-text").input_value() == text
+        assert [other.locator(f"input[value={value}]").is_checked() for value in ("udig", "pad")] == [True, True]
+        assert not [url for url in asked if "witty" in url]  # the sentence has not left the browser
+        other.evaluate("location.hash = '#text=dull&method=sig&baseline=mask'")  # and a second link, in the same page
+        expect(other.locator(".ul-sum")).to_be_visible()
+        expect(other.locator(".ul-token")).to_have_text(["dull"])
+        assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("fragment", "method", "steps"),
+    [
+        ("#text=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E+good&method=sig", "sig", "32"),
+        ("#text=good&method=%3Cb%3E&baseline=none&steps=1e9", "ig", "32"),
+        ("#text=good&method=ig&steps=7", "ig", "7"),
+        ("#text=good&method=constructor&baseline=__proto__&steps=-3", "ig", "32"),
+        ("#text=%E0%A4%A&method=sig", "sig", "32"),
+    ],
+)  # fmt: skip
+def test_a_hostile_link_is_text(chromium: Browser, address: str, book: Path, fragment: str, method: str, steps: str):
+    with context(chromium, address, DESK) as profile:
+        page, problems = shared(profile, address, fragment)
+        assert page.evaluate("window.hacked === undefined")
+        assert page.locator(".ul-explorer :is(img, script, b)").count() == 0
+        assert page.locator(f"input[value={method}]").is_checked()
+        assert page.locator("[data-explorer=live] input[type=range]").input_value() == steps
+        assert problems == []
+
+
+def test_other_fragments_ask_nothing(chromium: Browser, address: str, book: Path):
+    """A link to a heading of the page, or a link without a text, loads no model."""
+    with context(chromium, address, DESK) as profile:
+        page = profile.new_page()
+        asked: list[str] = []
+        profile.on("request", lambda r: asked.append(r.url))
+        for fragment in ("#explain-your-own-sentence", "#method=udig", "#text="):
+            opening(page, f"/{PAGE}{fragment}")
+            page.wait_for_timeout(300)
+        assert [url for url in asked if "/live/" in url] == []
 
 
 def test_anchors_are_those_of_the_package(page: Page, lab: TextModel):
@@ -225,6 +345,9 @@ def test_no_serious_violation_in_an_answer(page: Page, scheme: str):
     page.locator(".ul-token").nth(3).click()
     expect(page.locator(".ul-masking")).to_contain_text("masked")
     found = violations(page)
+    page.locator("[data-explorer=live] label:has(input[value=sig])").click()
+    expect(page.locator(".ul-stale")).to_be_visible()
+    found += violations(page)
     page.emulate_media(color_scheme="light")
     assert found == []
 
@@ -237,6 +360,32 @@ def test_phone(chromium: Browser, address: str, book: Path):
         assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") <= 390
         inside = "[...document.querySelectorAll('.ul-explorer *')].filter(e => e.getBoundingClientRect().right > 390)"
         assert page.evaluate(f"{inside}.map(e => e.tagName)") == []
+
+
+TOO_SMALL = """() => {
+    const found = [];
+    const tapped = ".ul-explorer :is(button, select, textarea, summary, a, .ul-buttons label)";
+    for (const e of document.querySelectorAll(tapped)) {
+        const { width, height } = e.getBoundingClientRect();
+        if (width && (height < 43.9 || width < 43.9)) found.push(`${e.textContent}: ${width} x ${height}`);
+    }
+    return found;
+}"""
+
+
+def test_fingers_find_every_word(chromium: Browser, address: str, book: Path):
+    """On a phone, whatever is tapped is at least 44 pixels wide and high, the comma too, and no two overlap."""
+    with context(chromium, address, PHONE) as profile:
+        page = profile.new_page()
+        opening(page)
+        explain(page, "I , a fan , was bored ; not a bad film .", method="udig")
+        assert page.locator(".ul-token").count() == 13
+        assert page.evaluate(TOO_SMALL) == []
+        boxes = [word.bounding_box() for word in page.locator(".ul-token").all()]
+        for i, a in enumerate(boxes):
+            for b in boxes[i + 1 :]:
+                apart = a["x"] + a["width"] <= b["x"] + 0.1 or b["x"] + b["width"] <= a["x"] + 0.1
+                assert apart or a["y"] + a["height"] <= b["y"] + 0.1 or b["y"] + b["height"] <= a["y"] + 0.1
 
 
 WATCH_PAUSES = """() => {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from udig_lab.experiments import recorded
+from udig_lab.experiments import grid, recorded
 
 PAGE = Path(__file__).parents[2] / "book" / "clusters.md"
 SBATCH = """#!/bin/sh
@@ -53,7 +53,17 @@ def test_slurms_script_records(tmp_path):
     assert (tmp_path / "cancelled").is_file()
 
 
+def test_the_line_for_own_texts_makes_cells():
+    """As it stands on the page: cells of the file's name, which say where model and texts lie."""
+    _, own, _ = scripts()
+    names = {"grid": grid}
+    exec(own, names)
+    assert {cell.dataset for cell in names["cells"]} == {"reviews"}
+    assert {cell.model for cell in names["cells"]} == {"/shared/models/final"}
+    assert {cell.data for cell in names["cells"]} == {"/shared/reviews.parquet"}
+
+
 def test_the_other_script_compiles():
-    _, kubernetes = scripts()
+    *_, kubernetes = scripts()
     compile(kubernetes, str(PAGE), "exec")
     assert "KubeCluster" in kubernetes

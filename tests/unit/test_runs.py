@@ -436,7 +436,7 @@ class _Future:
 
 def test_without_dask(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ImportError, match=r"Dask, which is not installed; run: pip install 'udig-lab\[run\]'"):
+    with pytest.raises(ImportError, match=r"Dask, which is not installed; run: pip install distributed"):
         run(CELLS[1], tmp_path, progress=False)
     assert run(CELLS[1], tmp_path, workers=0, progress=False)[0].is_file()
 

@@ -82,6 +82,48 @@ def test_a_wide_picture_says_how_wide_it_is():
     assert f"--ul-inches:{picture.inches:.1f}" in picture._repr_html_()
 
 
+def size_of(png: bytes) -> tuple[int, int]:
+    height, width = matplotlib.image.imread(io.BytesIO(png), format="png").shape[:2]
+    return width, height
+
+
+def lines(*axes):
+    for ax in axes:
+        ax.plot([0, 1])
+
+
+@pytest.mark.parametrize(("panels", "columns", "in_a_row"), [(2, None, 1), (4, 2, 1), (9, 3, 2)])
+def test_panels_stack_on_a_phone(panels, columns, in_a_row):
+    """A second drawing, no wider than a phone, which browsers take on a narrow screen; nothing scrolls then."""
+    picture = ul.plots.show(lines, alt="lines", panels=panels, columns=columns, size=(9, 3.0 * (panels // 2)))
+    assert set(picture.narrow) == {"light", "dark"}
+    (wide, _), (narrow, tall) = size_of(picture.images["light"]), size_of(picture.narrow["light"])
+    assert narrow <= 4.5 * 110 < wide
+    assert tall > narrow * -(-panels // in_a_row) / in_a_row / 2
+    html = picture._repr_html_()
+    assert html.count("<picture>") == html.count('media="(max-width: 600px)"') == html.count("</picture>") == 2
+    assert html.count('alt="lines"') == 2
+    assert "--ul-inches" not in html
+
+
+def test_one_panel_has_one_drawing_unless_another_is_given():
+    assert not ul.plots.show(lines, alt="a line", size=(9, 3)).narrow
+    assert not ul.plots.show(lines, alt="lines", panels=2, size=(9, 3), narrow=False).narrow
+    given = ul.plots.show(lines, alt="a line", size=(9, 3), narrow=lines, narrow_height=6)
+    narrow, tall = size_of(given.narrow["dark"])
+    assert narrow < 500 < 600 < tall
+
+
+def test_a_comparison_is_drawn_for_a_phone(lab):
+    """Six explanations of eight words: words below each other there, and no wider than the screen."""
+    found = [ul.explain(lab, SENTENCE, method=m) for m in ("ig", "sig", "both_ends", "gradient_x_input")] * 2
+    picture = ul.compare(found[:6])
+    narrow, tall = size_of(picture.narrow["light"])
+    assert narrow <= 4.5 * 110
+    assert tall > 8 * 0.25 * 110
+    assert not ul.compare(found + found).narrow, "sixteen columns have no room"
+
+
 @pytest.mark.parametrize("method", PATHS)
 def test_four_panels_of_every_path(lab, method):
     trace = ul.trace(lab, SENTENCE, method=method, **QUICK[method])

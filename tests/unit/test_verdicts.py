@@ -280,7 +280,10 @@ def test_planted_tokens_are_a_judge():
 
 def test_a_forest_says_in_words_what_it_shows(small):
     asked = docket({"sst2": small}, {"sst2": []})
-    alt = forest(asked).alt
+    picture = forest(asked)
+    alt = picture.alt
+    narrow, wide = (int.from_bytes(png["light"][16:20], "big") for png in (picture.narrow, picture.images))  # of a PNG
+    assert narrow < 4.6 * 110 < wide, "drawn for a phone as well"
     assert "SIG beats IG: depends." in alt
     assert alt.startswith(f"Forest plot of {int((asked['n'] > 0).sum())} questions")
     with pytest.raises(ValueError, match="none of these questions has recorded rows"):

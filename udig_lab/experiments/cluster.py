@@ -191,7 +191,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[tuple[Any, A
         import distributed
     except ImportError as error:
         raise ImportError(
-            "recorded runs need Dask, which is not installed; run: pip install 'udig-lab[run]', or pass workers=0"
+            "recorded runs need Dask, which is not installed; run: pip install distributed, or pass workers=0"
         ) from error
     if scheduler is not None:
         client = None

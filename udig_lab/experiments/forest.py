@@ -48,27 +48,42 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         for (dataset, where), setting in part.groupby(SETTING, sort=False):
             lines.append((f"{_SHORT.get(str(dataset), dataset)} {where}, n = {setting['n'].iloc[0]:,}", setting))
 
-    def draw(ax: Any) -> None:
+    def draw(ax: Any, above: bool = False) -> None:
         ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
         ax.axvline(0, color="C5", linewidth=1)
         for y, (_, setting) in enumerate(lines):
             if setting is not None:
                 _marks(ax, y, setting)
         ax.set_yticks(range(len(lines)), [label for label, _ in lines], fontsize="small")
-        for label, (_, setting) in zip(ax.get_yticklabels(), lines, strict=True):
-            label.set_fontweight("normal" if setting is not None else "bold")
+        for label, (text, setting) in zip(ax.get_yticklabels(), lines, strict=True):
+            weight = "normal" if setting is not None else "bold"
+            label.set_fontweight(weight)
+            if above:  # a phone has no room at the side: what a line is about stands over it
+                y = label.get_position()[1] - (0.55 if setting is not None else 0)
+                ax.text(-_EDGE - 0.3, y, text, fontweight=weight, fontsize="x-small", va="center", zorder=4)
+        if above:
+            ax.set_yticklabels([])
         ax.set_ylim(len(lines) - 0.4, -0.6)
         ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
         ax.set_xlabel("difference, in margins: right is the claim's side")
         ax.grid(visible=False, axis="y")
-        _legend(ax, asked, below=0.5 / (_LINE * len(lines)))
+        high = (2 if above else 1) * _LINE * len(lines)
+        _legend(ax, asked, middle=0.5 if above else 0.3, below=0.5 / high)
 
     count = Counter(asked["outcome"])
     said = ", ".join(f"{count[o]} {o}" for o in _COLOURS if count[o])
     alt = f"Forest plot of {len(asked)} questions to {asked['claim'].nunique()} claims: {said}. " + " ".join(
         f"{label}." for label, setting in lines if setting is None
     )
-    return show(draw, alt=alt, caption=caption, size=(7.4, _LINE * len(lines) + 1.6))
+    height = _LINE * len(lines) + 1.6
+    return show(
+        draw,
+        alt=alt,
+        caption=caption,
+        size=(7.4, height),
+        narrow=lambda ax: draw(ax, above=True),
+        narrow_height=height + _LINE * len(lines),
+    )
 
 
 def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
@@ -105,7 +120,7 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     said = "; ".join(f"{m}: " + ", ".join(f"{c[o]} {o}" for o in _COLOURS if c[o]) for m, c in counts.items())
     alt = f"A line for each of {len(lines)} questions, a column for each of {len(models)} models. {said}."
     size = (3.4 + 1.3 * len(models), _LINE * len(lines) + 1.4)
-    return show(draw, alt=alt, caption=caption, panels=len(models), size=size)
+    return show(draw, alt=alt, caption=caption, panels=len(models), size=size, narrow=False)
 
 
 def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str = "ig", caption: str = "") -> Picture:
@@ -169,14 +184,14 @@ def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
         _mark(ax, y + shift, ends, line["outcome"], _MARKS.get(_kind(line["metric"]), "D"))
 
 
-def _legend(ax: Any, asked: pd.DataFrame, below: float) -> None:
-    """What marks and colours say, so far below the axes (in their heights)."""
+def _legend(ax: Any, asked: pd.DataFrame, middle: float, below: float) -> None:
+    """What marks and colours say, so far from the left and below the axes (in their widths and heights)."""
     kinds = list(dict.fromkeys(_kind(m) for m in asked["metric"]))
     marks = [(_MARKS.get(k, "D"), k.replace("log_odds", "log-odds")) for k in kinds]
     handles = [ax.plot([], [], mark, color="C5", markersize=4, label=name)[0] for mark, name in marks]
     for said in dict.fromkeys(o for o in _COLOURS if o in set(asked["outcome"])):
         handles.append(ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)[0])
-    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.3, -below), ncols=2, fontsize="small")
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(middle, -below), ncols=2, fontsize="small")
 
 
 def _kind(metric: str) -> str:

@@ -107,7 +107,8 @@ export function buttons(label, options, wanted, changed, many = false) {
   });
   if (!many && !inputs.some((i) => i.checked)) inputs[0].checked = true;
   const values = () => inputs.filter((i) => i.checked).map((i) => i.value);
-  return { box, values, value: () => values()[0] };
+  const set = (value) => inputs.forEach((i) => (i.checked = i.value === value));
+  return { box, values, value: () => values()[0], set };
 }
 
 /** A slider with its value beside it. `limits(min, max)` may change later; `show(text)` says the value in words. */

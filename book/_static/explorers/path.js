@@ -98,7 +98,8 @@ function picture(width, plane, path, k, word, start) {
   draw("circle", { class: "ul-point", cx: px, cy: py, r: 7 });
   labels.unshift([start, ...ends[0], "ul-name ul-strong"], [word, ...ends[1], "ul-name ul-strong"]);
   for (const [name, , u, v] of plane.near) labels.push([name, c.X(u), c.Y(v), "ul-name"]);
-  writeLabels(c.node, labels, width, height, [[px, py]]);
+  const marks = [...plane.near.map(([, , u, v]) => [u, v]), ...(path.at ?? [])].map(at);
+  writeLabels(c.node, labels, width, height, [[px, py]], marks);
   return c.node;
 }
 
@@ -113,19 +114,23 @@ function frame(points, width) {
   return { x: around(xs, width - 20), y: around(ys, height - 16), height };
 }
 
-/** Names beside their points, the important ones first; one that would cover another is left out. */
-function writeLabels(node, labels, width, height, points) {
+/**
+ * Names at their points, the important ones first; one that would cover another is left out, and so is one in plain type
+ * that would cover the mark of another point: in a crowd, on a phone above all, the marks say more.
+ */
+function writeLabels(node, labels, width, height, points, marks) {
   const taken = points.map(([x, y]) => [x - 8, y - 8, x + 8, y + 8]);
   const apart = (a, b) => a[2] < b[0] || a[0] > b[2] || a[3] < b[1] || a[1] > b[3];
   const inside = (b) => b[0] > 0 && b[2] < width && b[1] > 0 && b[3] < height;
   const free = (b) => inside(b) && taken.every((other) => apart(b, other));
+  const covers = (b, x, y) => marks.some(([u, v]) => Math.hypot(u - x, v - y) > 1 && !apart(b, [u - 3, v - 3, u + 3, v + 3]));
   for (const [name, x, y, look] of labels) {
     const long = 7.2 * name.length + 6;
     const places = [[x + 9, y + 4, "start"], [x - 9, y + 4, "end"], [x, y - 10, "middle"], [x, y + 20, "middle"]];
     for (const [u, v, anchor] of places) {
       const from = anchor === "start" ? u : anchor === "end" ? u - long : u - long / 2;
       const box = [from, v - 12, from + long, v + 4];
-      if (!free(box)) continue;
+      if (!free(box) || (!look.includes("ul-strong") && covers(box, x, y))) continue;
       taken.push(box);
       node.append(shape("text", { class: look, x: u, y: v, "text-anchor": anchor }, name));
       break;

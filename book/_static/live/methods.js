@@ -1,5 +1,6 @@
 // The methods of the page: the counterpart of udig_lab/methods. Each turns a problem into points with weights, for the
-// engine to follow, or, like SIG, into points at which F alone is needed.
+// engine to follow, or, like SIG, into points at which F alone is needed, with `scores(values, { atInput, atBaseline })`,
+// which makes scores of F there; `ends` says how many of F(x) and F(x') those need as well.
 //
 // UDIG looks for its anchors first, which takes a while; `pause` lets the page breathe, as in the engine.
 //
@@ -38,15 +39,41 @@ export async function udig(problem, pause) {
   return { ...polyline(corners), anchors };
 }
 
-/** Sequential IG in closed form: F(x) less F with one token at its baseline (Enguehard 2023, eq. 5). */
-export function sig({ vocabulary, moving, explicand, baselineRow }) {
-  const tokens = moving.flatMap((moves, i) => (moves ? [i] : []));
-  const points = tokens.map((i) => {
-    const left = explicand.slice();
-    left.set(baselineRow, i * vocabulary.width);
-    return left;
+/** Points at which some tokens are at the input and the others at the baseline, one for each set of tokens. */
+function coalitions({ vocabulary, explicand, baseline }, sets) {
+  const { width } = vocabulary;
+  return sets.map((present) => {
+    const point = baseline.slice();
+    for (const i of present) point.set(explicand.subarray(i * width, (i + 1) * width), i * width);
+    return point;
   });
-  return { points, tokens };
 }
 
-export const METHODS = { gradient_x_input: gradientXInput, ig, udig, sig };
+const movers = (moving) => moving.flatMap((moves, i) => (moves ? [i] : []));
+
+/** Sequential IG in closed form: F(x) less F with one token at its baseline (Enguehard 2023, eq. 5). */
+export function sig(problem) {
+  const tokens = movers(problem.moving);
+  const points = coalitions(problem, tokens.map((i) => tokens.filter((other) => other !== i)));
+  const scores = (left, { atInput }) => spread(problem, tokens, (k) => atInput - left[k]);
+  return { points, ends: 1, scores };
+}
+
+/** Both ends: the mean of what a token takes away when it leaves the text, and brings when it comes alone. */
+export function bothEnds(problem) {
+  const tokens = movers(problem.moving);
+  const alone = coalitions(problem, tokens.map((i) => [i]));
+  const half = tokens.length;
+  const scores = (found, { atInput, atBaseline }) =>
+    spread(problem, tokens, (k) => (atInput - found[k] + (found[half + k] - atBaseline)) / 2);
+  return { points: [...sig(problem).points, ...alone], ends: 2, scores };
+}
+
+/** A score for each of L tokens: zero where none moves. */
+function spread({ moving }, tokens, score) {
+  const scores = new Float64Array(moving.length);
+  tokens.forEach((token, k) => (scores[token] = score(k)));
+  return scores;
+}
+
+export const METHODS = { gradient_x_input: gradientXInput, ig, udig, sig, both_ends: bothEnds };

@@ -75,9 +75,8 @@ async function explain(model, { text, method, baseline: name, nSteps }, pause) {
   let scores;
   if (found.weights) scores = await integrate(model, found, ids.length, target, pause);
   else {
-    const left = await values(model, found.points, ids.length, pause);
-    scores = new Float64Array(ids.length);
-    found.tokens.forEach((token, k) => (scores[token] = ends[0][target] - left[k][target]));
+    const left = (await values(model, found.points, ids.length, pause)).map((logits) => logits[target]);
+    scores = found.scores(left, { atInput: ends[0][target], atBaseline: ends[1][target] });
   }
   const names = (rows) => rows && rows.slice(1).map((row) => (row < 0 ? "the baseline" : vocabulary.name(row)));
   return {
@@ -90,7 +89,7 @@ async function explain(model, { text, method, baseline: name, nSteps }, pause) {
     probability: softmax(ends[0])[target],
     fInput: ends[0][target],
     fBaseline: ends[1][target],
-    evaluations: found.points.length,
+    evaluations: found.points.length + (found.ends ?? 0),
     gradients: Boolean(found.weights),
     seconds: (performance.now() - begin) / 1000,
   };
