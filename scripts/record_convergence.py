@@ -1,0 +1,189 @@
+"""Record what becomes of Integrated Gradients on models of real size: ``results/convergence/``.
+
+python scripts/record_convergence.py agreement smollm2     which noun the scores name, for every method
+python scripts/record_convergence.py rules smollm2         how far every rule is from convergence
+python scripts/record_convergence.py paths smollm2         F along the line, and with fewer layers
+python scripts/record_convergence.py rules FOLDER          the same of a classifier on SST-2 (``UDIG_LAB_DATA``)
+
+Rows are written after every text, so a run that is stopped has recorded those before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from agreement import PROMPTS
+
+from udig_lab.attribution import Attribution
+from udig_lab.data import examples
+from udig_lab.experiments.claims import registered_claims
+from udig_lab.experiments.code import source_sha256
+from udig_lab.experiments.records import results_folder, write_record
+from udig_lab.experiments.shelf import configuration_sha256
+from udig_lab.experiments.store import locked
+from udig_lab.explainer import explain
+from udig_lab.model.gguf import SMOLLM2
+from udig_lab.model.load import load
+from udig_lab.model.textmodel import TextModel, left_as_found
+from udig_lab.problem import posed
+
+Row = dict[str, Any]
+MARKS = 513  # points at which F is read along a line
+METHODS: dict[str, Row] = {
+    "ig": {"rule": "controlled", "n_steps": 100},
+    "udig": {},
+    "dig": {},
+    "sig": {},
+    "both_ends": {},
+}
+RULES: dict[str, Row] = {
+    "reference": {"rule": "controlled", "n_steps": 500, "tolerance": 0.3},
+    "left, 20": {"rule": "left", "n_steps": 20},
+    "left, 50": {"rule": "left", "n_steps": 50},
+    "Gauss-Legendre, 50": {"n_steps": 50},
+    "Gauss-Legendre, 100": {"n_steps": 100},
+    "Gauss-Legendre, 200": {"n_steps": 200},
+    "adaptive, 100": {"rule": "adaptive", "n_steps": 100},
+    "controlled, 50": {"rule": "controlled", "n_steps": 50},
+    "controlled, 100": {"rule": "controlled", "n_steps": 100},
+    "IDGI, 50": {"method": "idgi", "n_steps": 50},
+}
+_LAYERS = (1, 2, 4, 8, 15, 22, 30)
+_state: Row = {}
+
+
+def made_of(a: Attribution) -> Row:
+    """What is kept of an explanation."""
+    return {
+        "scores": [score for _, score in a.words()],
+        "tokens": list(a.scores),
+        "errors": None if a.errors is None else list(a.errors),
+        "f_input": a.f_input,
+        "f_baseline": a.f_baseline,
+        "evaluations": a.evaluations,
+        "forwards": a.forwards,
+        "seconds": round(a.seconds, 2),
+    }
+
+
+def on_prompt(number: int, model: TextModel) -> Iterator[Row]:
+    """Every method on one prompt, for the verb that agrees and for the one that does not."""
+    prompt = PROMPTS[number]
+    about = {"prompt": number, "pair": prompt.pair, "plural": prompt.plural, "other_plural": prompt.other_plural}
+    for name, settings in METHODS.items():
+        for agrees, verb in zip((True, False), prompt.verbs, strict=True):
+            a = explain(model, prompt.text, method=name, target=verb, progress=False, **settings)
+            words = [word for word, _ in a.words()]
+            yield about | {"method": name, "verb": verb.strip(), "agrees": agrees, "words": words} | made_of(a)
+
+
+def texts_of(model: TextModel, n: int) -> list[tuple[str, Row]]:
+    """Texts, and how they are explained: prompts, or sentences of SST-2 drawn once."""
+    if model.task == "causal":
+        return [(p.text, {"target": p.verbs[0]}) for p in PROMPTS[:n]]
+    rows = examples("sst2", profile="lab").sample(n, random_state=0)
+    return [(text, {"baseline": "mask"}) for text in rows["text"]]
+
+
+def rules(number: int, model: TextModel, n: int) -> Iterator[Row]:
+    """Every rule on one text."""
+    text, options = texts_of(model, n)[number]
+    for name, settings in RULES.items():
+        a = explain(model, text, progress=False, **options, **settings)
+        yield {"text": number, "rule": name} | made_of(a)
+
+
+def along(model: TextModel, text: str, options: Row) -> list[float]:
+    """F at ``MARKS`` evenly spaced points of the line."""
+    encodings, _ = model.encode([text])
+    t = torch.linspace(0, 1, MARKS)
+    with posed(model, encodings, check=False, **options) as problem:
+        x, start = problem.ends(0)
+        return [round(f, 5) for f in problem.values(lambda r: start + t[r] * (x - start), [0] * MARKS).tolist()]
+
+
+def paths(number: int, model: TextModel, n: int) -> Iterator[Row]:
+    """F along the line of one text; of the first four also with the first layers of the model alone."""
+    text, options = texts_of(model, n)[number]
+    yield {"text": number, "layers": 0, "f": along(model, text, options)}
+    inner: Any = getattr(model.model, "model", None)
+    layers = getattr(inner, "layers", None)
+    if layers is None or number >= 4:
+        return
+    with left_as_found(model.model):
+        for depth in _LAYERS:
+            inner.layers = layers[:depth]
+            try:
+                yield {"text": number, "layers": depth, "f": along(model, text, options)}
+            finally:
+                inner.layers = layers
+
+
+def _open(name: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _state["model"] = load(name)
+
+
+def _work(work: Callable[..., Iterable[Row]], number: int) -> list[Row]:
+    return list(work(number, _state["model"]))
+
+
+def main() -> None:
+    """Record one part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("agreement", "rules", "paths"))
+    parser.add_argument("model", help="'smollm2', or a folder with a classifier of sentences")
+    parser.add_argument("--n", type=int, default=16, help="texts, of rules and paths")
+    parser.add_argument("--workers", type=int, default=1)
+    chosen = parser.parse_args()
+    works: dict[str, Callable[..., Iterable[Row]]] = {
+        "agreement": on_prompt,
+        "rules": partial(rules, n=chosen.n),
+        "paths": partial(paths, n=chosen.n),
+    }
+    n = len(PROMPTS) if chosen.part == "agreement" else chosen.n
+    name = SMOLLM2 if chosen.model == SMOLLM2 else Path(chosen.model).name
+    file = results_folder() / "convergence" / name / f"{chosen.part}.parquet"
+    model = load(chosen.model)
+    card = {
+        "format": "convergence 1",
+        "cell": {"model": name, "part": chosen.part},
+        "settings": {"agreement": METHODS, "rules": RULES, "paths": {"marks": MARKS}}[chosen.part],
+        "model_sha256": weights_sha256(model),
+        "configuration_sha256": configuration_sha256(model),
+        "source_sha256": source_sha256(),
+        "claims": registered_claims(),
+        "versions": {p: version(p) for p in ("udig-lab", "torch", "transformers", "numpy")},
+    }
+    del model
+    rows: list[Row] = []
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(chosen.workers, _open, (chosen.model, 1)) as pool:
+        for more in pool.imap(partial(_work, works[chosen.part]), range(n)):
+            rows += more
+            with locked(file):
+                write_record(file, pd.DataFrame(rows), card | {"n": len(rows)})
+            print(f"{chosen.part} {name}: {len(rows)} rows", flush=True)
+
+
+def weights_sha256(model: TextModel) -> str:
+    """SHA-256 of a model's weights, by name."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(model.model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().float().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    main()
