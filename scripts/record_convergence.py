@@ -58,6 +58,7 @@ RULES: dict[str, Row] = {
     "controlled, 100": {"rule": "controlled", "n_steps": 100},
     "IDGI, 50": {"method": "idgi", "n_steps": 50},
 }
+_WORDS = 12  # at most, of a sentence that is explained by every rule
 _LAYERS = (1, 2, 4, 8, 15, 22, 30)
 _state: Row = {}
 
@@ -88,11 +89,12 @@ def on_prompt(number: int, model: TextModel) -> Iterator[Row]:
 
 
 def texts_of(model: TextModel, n: int) -> list[tuple[str, Row]]:
-    """Texts, and how they are explained: prompts, or sentences of SST-2 drawn once."""
+    """Texts, and how they are explained: prompts, or short sentences of SST-2, drawn once."""
     if model.task == "causal":
         return [(p.text, {"target": p.verbs[0]}) for p in PROMPTS[:n]]
-    rows = examples("sst2", profile="lab").sample(n, random_state=0)
-    return [(text, {"baseline": "mask"}) for text in rows["text"]]
+    texts = [text for text in examples("sst2", profile="lab")["text"] if len(text.split()) <= _WORDS]
+    drawn = np.random.default_rng(0).choice(len(texts), n, replace=False)
+    return [(texts[i], {"baseline": "mask"}) for i in drawn]
 
 
 def rules(number: int, model: TextModel, n: int) -> Iterator[Row]:
