@@ -23,7 +23,7 @@ from udig_lab.problem import Problem
 
 LEAST = 3  # nodes: with fewer, nothing is known of how slopes bend
 _START = 17  # nodes of the first round, evenly spaced: what F does between two of them unseen, stays unseen
-_NARROW = 1e-5  # a panel is not cut below this share of the way: single precision tells no more points apart
+_NARROW = 1e-6  # a panel is not cut below this share of the way: single precision tells no more points apart
 _RIDGE = 1e-6  # of the mean square slope: where F bends by less, proportions say nothing
 _APART = 2.0  # proportions that differ by more measure no error: one of them has lost all meaning
 _ALWAYS = 0.015  # of what was missed is an error even where both proportions agree
@@ -165,11 +165,13 @@ def _completed(shares: Tensor, slopes: Tensor) -> Tensor:
 
 
 def _middles(line: Line, allowed: float, room: int) -> Tensor:
-    """(k,) middles of the panels to cut, at most ``room``; none where the errors are within ``allowed``."""
+    """(k,) middles of the panels to cut, at most ``room``; none where errors are ``allowed``, or no cut helps."""
     _, errors = panels_of(line)
-    if float(errors.sum(0).max()) <= allowed or room < 1:
+    errors_left = torch.where(line.nodes.diff()[:, None] > 2 * _NARROW, errors, 0.0)  # those that a cut can lower
+    enough = float(errors.sum(0).max()) <= allowed or float(errors_left.sum(0).max()) <= allowed / 2
+    if enough or room < 1:
         return line.nodes[:0]
-    worst = torch.where(line.nodes.diff() > 2 * _NARROW, errors.amax(1), 0.0)  # (n - 1,)
+    worst = errors_left.amax(1)  # (n - 1,)
     order = worst.argsort(descending=True)
     left = worst.sum() - worst[order].cumsum(0)  # what stays when so many are cut
     wanted = 1 + int((left > allowed / 2).sum())
