@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ import torch
 
 from udig_lab import saving
 from udig_lab.heatmap import shades, to_html, visible
+from udig_lab.methods.controlled import allowed_error
 from udig_lab.methods.trees import Group
 from udig_lab.model.inputs import Encoding
 from udig_lab.picture import Picture, show
@@ -52,8 +53,8 @@ class Attribution:
         integrated: what the line integral beneath sums to, where that is not the sum of the scores: for "idg"; NaN
             for "random".
         groups: for "idg", every group with its value; otherwise None.
-        errors: for methods that draw, L standard errors of the scores, NaN where one draw leaves them unknown;
-            otherwise None.
+        errors: for methods that draw, L standard errors of the scores, NaN where one draw leaves them unknown; for
+            the controlled rule, L estimates of their errors; otherwise None.
         evaluations: gradients that were computed for this text.
         forwards: forward passes of F without gradient, for methods that need some.
         seconds: wall time of the call, divided by its number of texts.
@@ -124,6 +125,20 @@ class Attribution:
         change = abs(self.f_input - self.f_baseline)
         return 100 * abs(self.delta) / change if change else float("inf")
 
+    @property
+    def converged(self) -> bool | None:
+        """Whether all errors are within the tolerance that was asked for; None where none was asked for."""
+        if self.errors is None or self.settings.get("rule") != "controlled":
+            return None
+        return max(self.errors) <= allowed_error(self.f_input - self.f_baseline, self.settings["tolerance"])
+
+    @property
+    def remark(self) -> str:
+        """What is said wherever scores are shown: that they have not converged; "" if there is nothing to say."""
+        if self.converged is not False or self.errors is None:
+            return ""
+        return f"not converged: errors up to {max(self.errors):.2f} after {self.evaluations} gradients"
+
     def words(self) -> list[tuple[str, float]]:
         """Words with their scores: word pieces joined, their scores added, special tokens left out."""
         merged: list[tuple[str, float]] = []
@@ -139,23 +154,37 @@ class Attribution:
             last = word
         return [(text.strip(), score) for text, score in merged]
 
+    def _word_errors(self) -> list[float] | None:
+        """Errors of words, which are at most the sum of their pieces'; None without the controlled rule."""
+        if self.converged is None or self.errors is None:
+            return None
+        return [error for _, error in replace(self, scores=self.errors).words()]
+
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a word, in order: word, score, and its share of the largest magnitude."""
-        words = self.words()
-        return pd.DataFrame({"word": [w for w, _ in words], "score": [s for _, s in words], "shade": shades(words)})
+        """One row a word, in order: word, score, and its share of the largest magnitude.
+
+        With the controlled rule also the score's error, and whether all are within the tolerance.
+        """
+        words, errors = self.words(), self._word_errors()
+        table = pd.DataFrame({"word": [w for w, _ in words], "score": [s for _, s in words], "shade": shades(words)})
+        if errors is not None:
+            table["error"], table["converged"] = errors, self.converged
+        return table
 
     def plot(self, *, caption: str = "") -> Picture:
         """A bar for every word, in reading order."""
         words = self.words()
-        values = [score for _, score in words]
+        values, errors = [score for _, score in words], self._word_errors()
+        whiskers: dict[str, Any] = {} if errors is None else {"xerr": errors, "ecolor": "C5"}
+        title = "\n".join(filter(None, (f"{self.method} for {self.target_name!r}", self.remark)))
 
         def draw(axes: Any) -> None:
-            axes.barh(range(len(words)), values, color=["C1" if v >= 0 else "C0" for v in values])
+            axes.barh(range(len(words)), values, color=["C1" if v >= 0 else "C0" for v in values], **whiskers)
             axes.set_yticks(range(len(words)), [word.replace("$", r"\$") for word, _ in words])
             axes.invert_yaxis()
             axes.axvline(0, color="C5", linewidth=0.8)
             axes.set(
-                title=f"{self.method} for {self.target_name!r}".replace("$", r"\$"),
+                title=title.replace("$", r"\$"),
                 xlabel="signed value" if self.groups else f"score ({self.output})",
             )
 
@@ -164,21 +193,25 @@ class Attribution:
             f"Bars for {len(words)} words, explained by {self.method} for {self.target_name}. Highest: {best[0]} "
             f"({best[1]:+.2f}); lowest: {least[0]} ({least[1]:+.2f})."
         )
+        if self.remark:
+            alt += f" These scores are {self.remark}."
         return show(draw, alt=alt, caption=caption, size=(6.4, 0.28 * len(words) + 1.2))
 
     def __str__(self) -> str:
         body = " ".join(f"{visible(word)}({score:+.2f})" for word, score in self.words())
-        return f"{visible(self.method)} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}"
+        remark = f" [{self.remark}]" if self.remark else ""
+        return f"{visible(self.method)} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}{remark}"
 
     def _p(self, before: str, after: str) -> str:
         """The probability in words, where there is one."""
         return "" if self.probability is None else f"{before}{self.probability:.3f}{after}"
 
     def _repr_html_(self) -> str:
+        remark = f" · {self.remark}" if self.remark else ""
         caption = (
             f"{self.method} · {self.target_name}{self._p(' (probability ', ')')} · baseline {self.baseline} · "
             f"sum {self.total:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
-            f"Δ% = {self.delta_percent:.1f}"
+            f"Δ% = {self.delta_percent:.1f}{remark}"
         )
         return to_html(self.words(), caption)
 

@@ -19,7 +19,7 @@ from udig_lab.model.batching import Budget, mask_of
 # F: embeddings (n, L, D), attention mask (n, L), number of the explicand of every row (n,) -> one scalar a row (n,);
 # or C of them (n, C), each of which is integrated along the same path
 ScalarFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
-APART = ("points", "squares")  # what is kept for every point
+APART = ("points", "valued", "squares")  # what is kept for every point
 
 
 @dataclass
@@ -58,8 +58,9 @@ def integrate(
         build: gives the line integral of explicand i; called once each, longest explicand first.
         lengths: tokens of each explicand.
         collect: what is kept apart: "tokens" gives (L_i,) float64 scores, summed over points and embedding
-            dimensions; "points" (K_i, L_i), summed over dimensions; "dimensions" (L_i, D) float64, summed over points;
-            "squares" (K_i, L_i), the squared length of every token's gradient, whatever the weights.
+            dimensions; "points" (K_i, L_i), summed over dimensions; "valued" (K_i, 1 + L_i), the same behind F at the
+            point; "dimensions" (L_i, D) float64, summed over points; "squares" (K_i, L_i), the squared length of every
+            token's gradient, whatever the weights.
         budget: bounds a pass; halved when memory runs out.
         mixed: whether explicands of different lengths may share a pass.
         progress: show a bar.
@@ -93,12 +94,13 @@ def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, bud
         return _weighted(scalar(leaf, mask[rows], owners[rows]), leaf, weights[rows], collect)
 
     rows = budget.run(work, len(points))  # (n, L) or (n, C, L); for "dimensions" (n, L, D) or (n, C, L, D)
+    behind = int(collect == "valued")  # one column more, in front
     parts = []
     start = 0
     for piece in pack:
         k, length = piece.points.shape[:2]
         own = rows[start : start + k]
-        part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :length], collect)
+        part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., : length + behind], collect)
         start += k
         if not bool(part.isfinite().all()):
             raise ValueError(
@@ -125,13 +127,14 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, collect: str) -> 
     Of values (n, C), every column is summed before the next is taken: all gradients at once would be C times a batch.
 
     Returns:
-        (n, L) or (n, L, D); of (n, C) values, C is the second axis.
+        (n, L) or (n, L, D), for "valued" (n, 1 + L); of (n, C) values, C is the second axis.
 
     Raises:
         ValueError: no gradient comes back to the points.
     """
     columns = values.sum(0).reshape(-1).unbind() if values.requires_grad else ()
-    parts = []
+    own = values.detach().reshape(len(values), -1)  # (n, C)
+    parts: list[Tensor] = []
     for number, column in enumerate(columns, 1):  # one pass forward, and one backward for each
         more = number < len(columns)
         try:
@@ -144,7 +147,8 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, collect: str) -> 
         if gradient is None:
             break
         factor = gradient if collect == "squares" else weights
-        parts.append(gradient * factor if collect == "dimensions" else torch.linalg.vecdot(gradient, factor))
+        part = gradient * factor if collect == "dimensions" else torch.linalg.vecdot(gradient, factor)
+        parts.append(torch.cat([own[:, number - 1 : number], part], dim=1) if collect == "valued" else part)
     if not parts or len(parts) < len(columns):
         raise ValueError(
             "no gradient comes back from this model (it is quantised, or cuts its output off); use a method that only "

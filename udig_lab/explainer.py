@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch import Tensor
 from udig_lab.attribution import Attribution, text_fields
 from udig_lab.methods import Solution
 from udig_lab.methods import method as method_named
+from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import AT_A_POSITION, ONE_CLASS
 from udig_lab.model.inputs import Encoding, Text
@@ -146,7 +148,7 @@ def wishes_of(
             raise ValueError(
                 f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none"
             )
-        together = entry.every and settings.get("rule") != "adaptive"
+        together = entry.every and settings.get("rule") not in UNFORESEEN
         return [ALL] if together else list(range(getattr(model.config, "num_labels", None) or 2))
     sides = sides_of(target, n) if model.task not in ONE_CLASS else None
     if sides is None:
@@ -166,6 +168,14 @@ def _is_all(target: Any) -> bool:
 
 def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]) -> list[Attribution]:
     """Explanations of one continuation or answer minus those of another: F is the difference, so scores are, too."""
+
+    def errors(a: Attribution, b: Attribution, n: int) -> tuple[float, ...] | None:
+        if a.errors is None or b.errors is None:
+            return None
+        # Estimates of errors add up; standard errors of draws do so squared.
+        pairs = zip(a.errors[:n], b.errors[:n], strict=True)
+        return tuple(math.hypot(e, f) if a.converged is None else e + f for e, f in pairs)
+
     return [
         replace(
             a,
@@ -179,6 +189,7 @@ def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list
             f_baseline=a.f_baseline - b.f_baseline,
             integrated=None,
             anchors=None if a.anchors is None else a.anchors[: len(prompt)],
+            errors=errors(a, b, len(prompt)),
             evaluations=a.evaluations + b.evaluations,
             forwards=a.forwards + b.forwards,
             seconds=a.seconds + b.seconds,

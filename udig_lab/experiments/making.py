@@ -15,6 +15,7 @@ from udig_lab.explainer import explain
 from udig_lab.faithfulness import metrics
 from udig_lab.faithfulness.bounds import oracle
 from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
+from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.textmodel import TextModel
 
 
@@ -77,7 +78,7 @@ def judged_rows(
         return _bounds(cell, model, found)
     rows = metrics.measure(model, found, protocol=cell.protocol)
     rows["wae"] = np.float32(np.nan)
-    has_path = cell.method in TOKENWISE and cell.all_settings["rule"] != "adaptive"
+    has_path = cell.method in TOKENWISE and cell.all_settings["rule"] not in UNFORESEEN
     if has_path and cell.protocol == "corrected" and wae:
         rows["wae"] = word_approximation_error(model, found, known=known).numpy()
     return rows

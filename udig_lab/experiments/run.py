@@ -20,6 +20,7 @@ from udig_lab.experiments.origin import made_by, ordered_examples
 from udig_lab.experiments.records import record_file, write_record
 from udig_lab.experiments.store import locked
 from udig_lab.experiments.work import is_whole, shard_count, shard_rows, shard_size
+from udig_lab.methods.settings import UNFORESEEN
 
 _LOG = logging.getLogger(__name__)
 
@@ -177,4 +178,4 @@ def _weight(cell: Cell) -> float:
     if cell.method.startswith("sequential") or (cell.method == "sig" and s["rule"] != "exact"):
         steps *= 25
     special = {"sig": 15.0, "shapley_sampling": 300.0, ORACLE: 200.0, "ig2": 8 * steps, "random": 0.0}
-    return shard_size(cell) * (10 + (special.get(cell.method, steps) if s.get("rule") != "adaptive" else 15.0))
+    return shard_size(cell) * (10 + (special.get(cell.method, steps) if s.get("rule") not in UNFORESEEN else 15.0))

@@ -15,7 +15,7 @@ from udig_lab.methods.guided import guided_ig
 from udig_lab.methods.important import idgi
 from udig_lab.methods.lines import expected_gradients, gradient_shap, gradient_x_input, ig
 from udig_lab.methods.removal import shapley_sampling, sig
-from udig_lab.methods.settings import checked
+from udig_lab.methods.settings import UNFORESEEN, checked
 from udig_lab.methods.solution import Passes, Paths, Solution
 from udig_lab.methods.surrogates import kernel_shap, lime
 from udig_lab.methods.words import dig, sequential_dig, sequential_udig, udig
@@ -84,7 +84,7 @@ class Method:
         """
         built = self.build(problem, **settings)
         if not isinstance(built, Paths):
-            hint = '; pass rule="gauss_legendre"' if settings.get("rule") in ("exact", "adaptive") else ""
+            hint = '; pass rule="gauss_legendre"' if settings.get("rule") in ("exact", *UNFORESEEN) else ""
             raise ValueError(f"{name} follows no path with these settings, so there is nothing to trace{hint}")
         return built
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from udig_lab.integrals import Integral, LineIntegral
 from udig_lab.methods.adaptive import adaptive
+from udig_lab.methods.controlled import controlled
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.model.baseline import Baseline, as_baseline
@@ -40,10 +41,11 @@ def ig(problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tol
 
     Args:
         problem: texts and baseline.
-        n_steps: nodes of the quadrature rule; with "adaptive", the most a text may use.
-        rule: "gauss_legendre", "left", "right", "midpoint", "trapezoid", or "adaptive", which adds nodes until the
-            text's Δ% is at most ``tolerance``.
-        tolerance: in percent; for "adaptive" only.
+        n_steps: nodes of the quadrature rule; with "adaptive" and "controlled", the most a text may use.
+        rule: "gauss_legendre", "left", "right", "midpoint", "trapezoid"; "adaptive", which adds nodes until the text's
+            Δ% is at most ``tolerance``; or "controlled", for large models: it corrects every panel by what F changes
+            there, adds nodes until no score's error is estimated above ``tolerance``, and returns the errors.
+        tolerance: in percent; for these two only.
 
     Source: Sundararajan, Taly & Yan, ICML 2017, eq. 1. The defaults are those of the runs in Enguehard, Findings of
     ACL 2023.
@@ -52,6 +54,9 @@ def ig(problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tol
         # How many nodes a text needs is known when it has them.
         done = cache(lambda: adaptive(problem, n_steps=n_steps, tolerance=tolerance))
         return Passes(lambda: {"scores": done()[0]}, lambda i: (done()[1][i], done()[2][i]))
+    if rule == "controlled":
+        made = cache(lambda: controlled(problem, n_steps=n_steps, tolerance=tolerance))
+        return Passes(lambda: {"scores": made()[0], "errors": made()[1]}, lambda i: (made()[2][i], made()[3][i]))
     return Paths(lambda i: straight(*problem.ends(i), n_steps=n_steps, rule=rule))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST = 100_000  # points of a path, samples of a text: a day's work for a text, and gigabytes
+UNFORESEEN = ("adaptive", "controlled")  # rules whose nodes are known when the last of them has been looked at
 _COUNTS = ("n_steps", "n_samples")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,27 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging as transformers_logging
 
 from udig_lab.model import kimcnn  # noqa: F401  # with it, transformers knows how to load that network
+from udig_lab.model.gguf import is_gguf, no_bar, require_gguf
 from udig_lab.model.textmodel import TextModel
 
 ASSETS = Path(__file__).parents[1] / "assets"
+_HEADS: dict[str, Any] = {
+    "classification": AutoModelForSequenceClassification,
+    "span": AutoModelForQuestionAnswering,
+    "causal": AutoModelForCausalLM,
+}
+LOADED = tuple(_HEADS)  # the tasks whose heads are loaded
 _FOLDER = "name a folder that save_pretrained wrote, its weights in safetensors"
+_LAYER = re.compile(r"\.(layers?|h)\.\d+\.(?!.*rotary)")  # a weight in one of the model's layers
 _LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
 
 
@@ -42,7 +56,8 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with no_bar():
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
@@ -50,11 +65,11 @@ def _quiet() -> Iterator[None]:
 
 
 def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> TextModel:
-    """Load a folder, or a name on the hub.
+    """Load a folder, a name on the hub, or a language model that is one file in the format GGUF.
 
     Args:
-        source: folder or name.
-        task: "classification" or "span", for which the checkpoint must hold a trained head.
+        source: folder, name or file.
+        task: "classification", "span" or "causal", for which the checkpoint must hold a trained head.
         name: of the model, for tables and figures.
         device: where it computes.
 
@@ -63,23 +78,30 @@ def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> 
         ValueError: it has no head for the task.
     """
     model = None
-    head: Any = AutoModelForSequenceClassification if task == "classification" else AutoModelForQuestionAnswering
+    one: dict[str, str] = {}  # where the checkpoint is one file, its name
+    place = source
+    if is_gguf(source):
+        require_gguf(Path(source))
+        place, one = str(Path(source).parent), {"gguf_file": Path(source).name}
     try:
         with _LOADING, _quiet():
             # No code of theirs is run, and a checkpoint that is a pickle is read by torch's reader of weights only.
-            model, info = head.from_pretrained(
-                source,
+            model, info = _HEADS[task].from_pretrained(
+                place,
+                **one,
                 dtype=torch.float32,
                 output_loading_info=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # they are named below
             )
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **one)
             if len(tokenizer) <= len(tokenizer.all_special_ids):
                 raise OSError("no vocabulary")  # transformers takes the lack of its file for an empty one
     except ImportError:
         raise  # its own sentence: what has to be installed
     except (OSError, ValueError, SafetensorError) as error:  # transformers raises any, by what it finds
+        if one:
+            raise _no_whole_file(source, error) from error
         if Path(source).is_dir():
             lacking = "" if model is None else ", as its tokenizer is missing or damaged: save that beside it"
             raise OSError(
@@ -94,6 +116,8 @@ def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> 
             f"cannot load {source!r}: its weights are a pickle that is damaged or holds more than weights; {_FOLDER}"
         ) from error
     except Exception as error:  # whatever a file of somebody else's makes of the libraries that read it
+        if one:
+            raise _no_whole_file(source, error) from error
         raise OSError(
             f"cannot load {source!r}: its configuration, weights and tokenizer do not fit together, or one of them is "
             f"damaged ({_first_words(error)}); {_FOLDER}"
@@ -104,7 +128,7 @@ def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> 
             f"cannot load {source!r}: its weights hold {key} of the shape {tuple(stored)}, its configuration wants "
             f"{tuple(wanted)}; {_FOLDER}"
         )
-    if lost := sorted(key for key in info["unexpected_keys"] if ".layer." in key):
+    if lost := sorted(key for key in info["unexpected_keys"] if _LAYER.search(key)):
         raise OSError(
             f"cannot load {source!r}: its configuration has no place for {lost[0]}, which its weights hold; {_FOLDER}"
         )
@@ -112,6 +136,13 @@ def read_checkpoint(source: str, task: str, name: str, device: torch.device) -> 
         missing = ", ".join(sorted(info["missing_keys"]))
         raise ValueError(f"{source!r} is not a {task} checkpoint: it holds no {missing}; name one with a trained head")
     return TextModel(model.eval().to(device), tokenizer, name, task)
+
+
+def _no_whole_file(source: str, error: Exception) -> OSError:
+    return OSError(
+        f"cannot load {source!r}: the file is cut short, damaged, or of a kind of model that transformers does not "
+        f"read from GGUF ({_first_words(error)}); fetch it again, or name another one"
+    )
 
 
 def _first_words(error: Exception) -> str:

