@@ -46,7 +46,7 @@ def test_grid_has_every_combination_once():
 @pytest.mark.parametrize(
     ("cell", "error", "message"),
     [
-        ({"method": "lime"}, ValueError, "unknown method 'lime'; choose one of gradient_x_input, ig"),
+        ({"method": "shap"}, ValueError, "unknown method 'shap'; choose one of gradient_x_input, ig"),
         ({"protocol": "mine"}, ValueError, "unknown protocol 'mine'; choose one of corrected, as_published, eraser"),
         ({"settings": {"steps": 5}}, TypeError, "ig has no setting steps; it has n_steps, rule"),
         ({"method": "oracle", "settings": {"beams": 5}}, TypeError, "oracle has no setting beams; it has width"),
@@ -215,7 +215,7 @@ def test_run_on_the_command_line(tmp_path, capsys):
     [
         (["explain", " "], "text 0 is empty"),
         (["run", "--dataset", "sst2", "--profile", "lab"], "UDIG_LAB_DATA must hold sst2/test.parquet"),
-        (["run", "--dataset", "sst2", "--methods", "ig,lime"], "unknown method 'lime'"),
+        (["run", "--dataset", "sst2", "--methods", "ig,shap"], "unknown method 'shap'"),
         (["run", "--dataset", "sst2", "--protocols", "mine"], "unknown protocol 'mine'"),
         (["run", "--dataset", "sst2", "--strategies", "lazy", "--methods", "udig"], "unknown strategy 'lazy'"),
         (["run", "--dataset", "sst2", "--methods", "ig", "--baselines", "padding"], "unknown baseline 'padding'"),

