@@ -95,6 +95,9 @@ addEventListener("afterprint", () => {
   document.addEventListener("DOMContentLoaded", () => {
     const results = document.querySelector("#search-results");
     if (!results || !words.length || location.protocol === "file:") return;
+    // Where a result's place holds no text, as that of an index entry, Sphinx has no summary and stumbles over it.
+    const summary = Search.makeSearchSummary;
+    Search.makeSearchSummary = (...given) => summary(...given) ?? document.createElement("p");
     const unled = "li > a:not(.ul-section, [data-ul-led], [href*='#'])";
     const look = () => [...results.querySelectorAll(unled)].forEach(lead);
     new MutationObserver(look).observe(results, { childList: true, subtree: true });

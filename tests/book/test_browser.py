@@ -298,3 +298,4 @@ def test_search_leads_to_sections(page: Page, words: str, leads_to: str):
     page.goto(f"/search.html?q={words.replace(' ', '+')}")
     first = page.locator("#search-results li:nth-child(-n + 6)")
     expect(first.locator(f"a[href*='{leads_to}']").first).to_be_visible()
+    page.wait_for_load_state("networkidle")  # all summaries have come: what they stumble over is a problem of the page
