@@ -13,7 +13,7 @@ DRAWING = {
     "fill_between", "hist", "imshow", "legend", "loglog", "plot", "scatter", "semilogx", "semilogy",
     "set_title", "set_xlabel", "set_xlim", "set_xticks", "set_ylabel", "set_ylim", "set_yticks", "stem", "vlines",
 }  # fmt: skip
-SHOWING = {"display", "forest", "rivals", "set_caption", "show", "shown", "standings"}
+SHOWING = {"display", "forest", "rivals", "set_caption", "show", "shown", "side_by_side", "standings"}
 TABLES = {"DataFrame", "Series"}
 
 

@@ -48,7 +48,7 @@ def test_nothing_open_stands_before_the_finding(cells: list[dict]):
 
 def test_a_figure_follows_the_finding(cells: list[dict]):
     last = ast.parse(cells[place(cells) + 1]["source"]).body[-1]
-    assert re.match(r"(ul\.plots\.show|forest|rivals|standings)\(", ast.unparse(last))
+    assert re.match(r"(ul\.plots\.show|forest|rivals|side_by_side|standings)\(", ast.unparse(last))
 
 
 def test_no_value_of_a_finding_is_typed(cells: list[dict]):

@@ -41,8 +41,8 @@ def lime(problem: Problem, *, n_samples: int = 200, seed: int = 0) -> Passes:
     """LIME: the weights of a sparse linear model, fitted to F of coalitions in which half of the tokens are present.
 
     Captum's defaults: a lasso with α = 0.01, coalitions weighed by the cosine between their embeddings and the text's
-    with a kernel of width 1. α is in units of F: where F hardly moves every score is zero, and elsewhere many are. They
-    sum to nothing in particular.
+    with a kernel of width 1. α is in units of F: where F hardly moves, every score is zero. They sum to nothing in
+    particular.
 
     Args:
         problem: texts and baseline.
