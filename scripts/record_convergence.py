@@ -3,6 +3,7 @@
 python scripts/record_convergence.py agreement smollm2     which noun the scores name, for every method
 python scripts/record_convergence.py rules smollm2         how far every rule is from convergence
 python scripts/record_convergence.py paths smollm2         F along the line, and with fewer layers
+python scripts/record_convergence.py captum smollm2        the same prompts by captum and by us, with seconds
 python scripts/record_convergence.py rules FOLDER          the same of a classifier on SST-2 (``UDIG_LAB_DATA``)
 
 Rows are written after every explanation. A run that was stopped goes on where it was, if model, settings and code
@@ -14,7 +15,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
@@ -22,12 +25,19 @@ from importlib.metadata import version
 from itertools import product
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from agreement import PROMPTS
+from captum.attr import (
+    FeatureAblation,
+    LayerIntegratedGradients,
+    LLMAttribution,
+    LLMGradientAttribution,
+    TextTokenInput,
+)
 
 from udig_lab.attribution import Attribution
 from udig_lab.data import examples
@@ -44,7 +54,12 @@ from udig_lab.problem import posed
 
 Row = dict[str, Any]
 Task = tuple[int, Any]
-KEYS = {"agreement": ("prompt", "method"), "rules": ("text", "rule"), "paths": ("text", "layers")}
+KEYS = {
+    "agreement": ("prompt", "method"),
+    "rules": ("text", "rule"),
+    "paths": ("text", "layers"),
+    "captum": ("prompt", "method"),
+}
 MARKS = 513  # points at which F is read along a line
 METHODS: dict[str, Row] = {
     "ig": {"rule": "controlled", "n_steps": 100},
@@ -65,7 +80,10 @@ RULES: dict[str, Row] = {
     "controlled, 50": {"rule": "controlled", "n_steps": 50},
     "controlled, 100": {"rule": "controlled", "n_steps": 100},
     "IDGI, 50": {"method": "idgi", "n_steps": 50},
+    "Gauss-Legendre, 50, bfloat16": {"n_steps": 50, "precision": "bfloat16"},
+    "controlled, 100, bfloat16": {"rule": "controlled", "n_steps": 100, "precision": "bfloat16"},
 }
+OURS: dict[str, Row] = {"sig": {"method": "sig"}, "ig": {"method": "ig", "n_steps": 50}}
 _WORDS = 12  # at most, of a sentence that is explained by every rule
 _LAYERS = (1, 2, 4, 8, 15, 22, 30)
 _state: Row = {}
@@ -98,12 +116,11 @@ def on_prompt(task: Task, model: TextModel) -> list[Row]:
 
 
 def texts_of(model: TextModel, n: int) -> list[tuple[str, Row]]:
-    """Texts, and how they are explained: prompts, or short sentences of SST-2, drawn once."""
+    """Texts, and how they are explained: prompts, or short sentences of SST-2; a larger n only adds some."""
     if model.task == "causal":
         return [(p.text, {"target": p.verbs[0]}) for p in PROMPTS[:n]]
     texts = [text for text in examples("sst2", profile="lab")["text"] if len(text.split()) <= _WORDS]
-    drawn = np.random.default_rng(0).choice(len(texts), n, replace=False)
-    return [(texts[i], {"baseline": "mask"}) for i in drawn]
+    return [(texts[i], {"baseline": "mask"}) for i in np.random.default_rng(0).permutation(len(texts))[:n]]
 
 
 def rules(task: Task, model: TextModel, n: int) -> list[Row]:
@@ -143,6 +160,37 @@ def paths(task: Task, model: TextModel, n: int) -> list[Row]:
                 inner.layers = layers
 
 
+def on_captum(task: Task, model: TextModel) -> list[Row]:
+    """A prompt by captum's FeatureAblation or integrated gradients, or by our method that computes the same."""
+    number, name = task
+    prompt = PROMPTS[number]
+    begun = time.perf_counter()
+    if name in OURS:
+        a = explain(model, prompt.text, target=prompt.verbs[0], progress=False, **OURS[name])
+        tokens, change = list(a.scores), a.f_input - a.f_baseline
+    else:
+        network, tokenizer = model.model, cast(Any, model.tokenizer)
+        asked = TextTokenInput(prompt.text, tokenizer, baselines=tokenizer.pad_token_id)
+        if name == "FeatureAblation":
+            by, settings = LLMAttribution(FeatureAblation(network), tokenizer), {}
+        else:
+            gradients = LayerIntegratedGradients(network, cast(Any, network).get_input_embeddings())
+            by, settings = (
+                LLMGradientAttribution(gradients, tokenizer),
+                {"n_steps": 50, "internal_batch_size": 16},
+            )
+        tokens, change = by.attribute(asked, target=prompt.verbs[0], **settings).seq_attr.tolist(), math.nan
+    return [
+        {
+            "prompt": number,
+            "method": name,
+            "tokens": tokens,
+            "change": change,
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+    ]
+
+
 def tasks_of(part: str, n: int) -> list[Task]:
     """What is to be done, in order: the quick methods first, and then one text after the other."""
     if part == "agreement":
@@ -150,6 +198,8 @@ def tasks_of(part: str, n: int) -> list[Task]:
         return quick + list(product(range(len(PROMPTS)), [name for name in METHODS if name not in QUICK]))
     if part == "rules":
         return list(product(range(n), RULES))
+    if part == "captum":
+        return list(product(range(n), ("sig", "FeatureAblation", "ig", "LayerIntegratedGradients")))
     return [*product(range(n), (0,)), *product(range(min(n, 4)), _LAYERS)]
 
 
@@ -165,7 +215,7 @@ def _work(work: Callable[..., list[Row]], task: Task) -> list[Row]:
 def main() -> None:
     """Record one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("agreement", "rules", "paths"))
+    parser.add_argument("part", choices=KEYS)
     parser.add_argument("model", help="'smollm2', or a folder with a classifier of sentences")
     parser.add_argument("--n", type=int, default=16, help="texts, of rules and paths")
     parser.add_argument("--workers", type=int, default=1)
@@ -174,6 +224,7 @@ def main() -> None:
         "agreement": on_prompt,
         "rules": partial(rules, n=chosen.n),
         "paths": partial(paths, n=chosen.n),
+        "captum": on_captum,
     }
     name = SMOLLM2 if chosen.model == SMOLLM2 else Path(chosen.model).name
     file = results_folder() / "convergence" / name / f"{chosen.part}.parquet"
@@ -181,13 +232,12 @@ def main() -> None:
     card = {
         "format": "convergence 1",
         "cell": {"model": name, "part": chosen.part},
-        "settings": {"agreement": METHODS, "rules": RULES, "paths": {"marks": MARKS}}[chosen.part],
-        "texts": len(PROMPTS) if chosen.part == "agreement" else chosen.n,  # so many are drawn at once
+        "settings": {"agreement": METHODS, "rules": RULES, "paths": {"marks": MARKS}, "captum": OURS}[chosen.part],
         "model_sha256": weights_sha256(model),
         "configuration_sha256": configuration_sha256(model),
         "source_sha256": source_sha256(),
         "claims": registered_claims(),
-        "versions": {p: version(p) for p in ("udig-lab", "torch", "transformers", "numpy")},
+        "versions": {p: version(p) for p in ("udig-lab", "torch", "transformers", "numpy", "captum")},
     }
     rows, card["claims"] = recorded_before(file, card)
     key = itemgetter(*KEYS[chosen.part])
