@@ -485,7 +485,7 @@ def test_rows_of_before_join_no_new_ones(tmp_path, caplog):
     assert [card["name"] for card in cards("trec", profile="mini", folder=tmp_path)] == [cell.name]
 
 
-@pytest.mark.skipif("UDIG_LAB_DATA" not in os.environ, reason="needs the real data, in UDIG_LAB_DATA")
+@pytest.mark.skipif(not os.environ.get("UDIG_LAB_DATA"), reason="needs the real data, in UDIG_LAB_DATA")
 def test_the_projects_records_are_accepted():
     """Every one is found whole by its cell, from these weights and data."""
     forget()

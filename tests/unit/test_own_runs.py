@@ -359,7 +359,12 @@ def test_a_worker_that_does_not_see_the_model(own, tmp_path):
     (cell,) = cells(limit=2)
     lost = origin.places(cell)[0]
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs="CRITICAL"
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its usual port may be another run's
+        silence_logs="CRITICAL",
     ) as found:
 
         def hidden(path, there=os.path.exists):
