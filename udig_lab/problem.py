@@ -21,6 +21,7 @@ from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
+from udig_lab.model.segments import TOKEN, require_segments
 from udig_lab.model.target import Target, continuations, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
 
@@ -40,6 +41,7 @@ class Problem:
         at_input, at_baseline: (N,) F at the explicands and at the baselines; (N, C) where every class is explained.
         protocol: how the model is read, and which rows may be anchors.
         budget: bounds every pass through the model.
+        by: what moves as one, "token" or "segment".
         progress: whether long work shows a bar.
     """
 
@@ -52,6 +54,7 @@ class Problem:
     at_baseline: Tensor
     protocol: Protocol
     budget: Budget
+    by: str = TOKEN
     progress: bool = False
 
     def __len__(self) -> int:
@@ -65,6 +68,18 @@ class Problem:
     def ends(self, i: int) -> tuple[Tensor, Tensor]:
         """Explicand x (L, D) and baseline x' (L, D) of text i."""
         return self.explicand(i), self.baseline.embeddings(self.encodings[i], self.model.table)
+
+    def require_tokens(self, method: str) -> None:
+        """Whether single tokens move, for a method that knows nothing else.
+
+        Raises:
+            ValueError: segments do.
+        """
+        if self.by != TOKEN:
+            raise ValueError(
+                f"{method} scores single tokens, or groups of its own; leave by={self.by!r} out, and read the sums of "
+                "segments with segments()"
+            )
 
     def explicand(self, i: int) -> Tensor:
         """Word embeddings x (L, D) of text i."""
@@ -130,6 +145,7 @@ def posed(
     internal_batch_size: int | None = None,
     progress: bool | None = None,
     check: bool = True,
+    by: str = TOKEN,
 ) -> Iterator[Problem]:
     """Settle what is explained, and read F at inputs and baselines; arguments as for ``explain``.
 
@@ -142,6 +158,7 @@ def posed(
         budget = Budget.for_device(model.table.device, 1 if model.alone else internal_batch_size)
         if progress is None:
             progress = len(encodings) > _LONG and sys.stderr.isatty()
+        require_segments(by, [e.segment_of for e in encodings])
         start = as_baseline(baseline, model)
         output_of(output, model.task)  # says what is wrong with it before anything is read
         asked = asked_of(model, encodings, target, at, budget)
@@ -178,7 +195,7 @@ def posed(
                     "wider number type"
                 )
         yield Problem(
-            model, asked.encodings, start, reader, explained, f_input, f_baseline, protocol, budget, progress
+            model, asked.encodings, start, reader, explained, f_input, f_baseline, protocol, budget, by, progress
         )
 
 

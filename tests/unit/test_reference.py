@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    *("colours", "fonts", "memory", "saving", "methods.settings", "model", "faithfulness"),
+    *("colours", "fonts", "memory", "fields", "saving", "methods.settings", "model", "faithfulness"),
     *(
         f"model.{room}"
         for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "precision", "reader")

@@ -19,6 +19,7 @@ from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS, link_of, 
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
+from udig_lab.model.segments import SEGMENT
 from udig_lab.model.target import CONTRAST
 from udig_lab.model.textmodel import TextModel, left_as_found
 
@@ -31,7 +32,7 @@ class Erasure:
     """One way of changing a text by its scores.
 
     Attributes:
-        share: of the units (tokens, or words under "eraser") that are the best.
+        share: of the units (tokens, words under "eraser", or segments) that are the best.
         keep: False takes the best ones out, True takes all others out.
         replacement: "delete", "mask", "pad", or any token or token id that stands in their place.
     """
@@ -77,7 +78,13 @@ def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[floa
 
 
 def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:
-    """The positions that are taken out together: each token for itself, or the pieces of each word."""
+    """The positions that are taken out together: tokens, the pieces of a word, or a segment's tokens."""
+    if attribution.by == SEGMENT and attribution.segment_of is not None:
+        named: dict[str, list[int]] = {}
+        for i, (name, fixed) in enumerate(zip(attribution.segment_of, attribution.special, strict=True)):
+            if name is not None and not fixed:
+                named.setdefault(name, []).append(i)
+        return list(named.values())
     if protocol.special_tokens_compete:
         return [[i] for i in range(len(attribution))]
     places = [i for i, fixed in enumerate(attribution.special) if not fixed]
