@@ -101,9 +101,12 @@ class Problem:
             owners: that text.
         """
         lengths = [len(self.encodings[i]) for i in owners]
-        outputs = read(self.reader, embed, owners, lengths, self.budget)
-        texts = torch.tensor(owners, device=outputs[0].device)
-        return torch.cat([self.target(o[None], t[None]) for o, t in zip(outputs, texts, strict=True)])
+        texts = torch.tensor(owners, device=self.model.device)
+
+        def explained(output: Tensor, r: int) -> Tensor:
+            return self.target(output[None], texts[r : r + 1].to(output.device))[0]
+
+        return torch.stack(read(self.reader, embed, owners, lengths, self.budget, explained))
 
     def integrate(
         self, build: Callable[[int], Integral], collect: str, texts: Sequence[int] | None = None
