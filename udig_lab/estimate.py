@@ -189,7 +189,7 @@ def _measured(problem: Problem, entry: Method, settings: dict[str, Any], encodin
         moving=_moving(encoding, problem.by),
         gradients=gradients,
         forwards=forwards,
-        classes=len(problem.target.names) if problem.target.every else 1,
+        classes=problem.target.index.shape[1] if problem.target.every else 1,
         gradient=gradient,
         forward=forward,
         once=0.0 if done else seconds,

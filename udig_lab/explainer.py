@@ -213,7 +213,7 @@ def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list
 def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
     """One for each text; where every class is explained, one for each text and class."""
     target, at = problem.target, problem.reader.at
-    classes = range(len(target.names)) if target.every else (None,)
+    classes = range(target.index.shape[1]) if target.every else (None,)
     at_baseline = problem.at_baseline if solution.at_baseline is None else solution.at_baseline
 
     def of(values: Any, i: int, c: int | None = None) -> Any:
@@ -228,7 +228,7 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
                     **text_fields(encoding),
                     scores=scores,
                     target=target.of(i, c),
-                    target_name=target.names[i if c is None else c],
+                    target_name=target.name(i, c),
                     output=target.output,
                     probability=of(target.probabilities, i, c),
                     f_input=float(of(problem.at_input, i, c)),

@@ -17,12 +17,13 @@ from udig_lab.model.asked import asked_of
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
 from udig_lab.model.check import check_order, read_checked
+from udig_lab.model.continuations import continuations
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
 from udig_lab.model.segments import TOKEN, require_segments
-from udig_lab.model.target import Target, continuations, output_of, resolve
+from udig_lab.model.target import Target, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
 
 _LONG = 16  # texts from which on a terminal is shown a bar
@@ -149,8 +150,11 @@ def posed(
     progress: bool | None = None,
     check: bool = True,
     by: str = TOKEN,
+    part: str | int | None = None,
 ) -> Iterator[Problem]:
     """Settle what is explained, and read F at inputs and baselines; arguments as for ``explain``.
+
+    Of continuations, ``part`` explains every token, "all", or one of them, by its number; None the whole.
 
     The model is in evaluation mode inside, with gradients on whatever the caller's mode is, and as it was found after.
 
@@ -187,7 +191,7 @@ def posed(
         outputs = read_checked(reader, embed, [*range(n)] * 2, lengths * 2, budget, own)
         at_input, at_baseline = outputs[:n], outputs[n:]
         if model.task in GENERATING:
-            explained = continuations(asked.ids, output, model, at_input)
+            explained = continuations(asked.ids, output, model, at_input, part)
         else:
             explained = resolve(target, output, model, asked.encodings, at_input, moving_target=protocol.moving_target)
         f_input, f_baseline = (_values(explained, outputs) for outputs in (at_input, at_baseline))

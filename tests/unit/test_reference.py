@@ -32,5 +32,5 @@ def modules():
 def test_every_room_is_shown_once():
     found = shown()
     assert len(found) == len(set(found))
-    # explain, trace, estimate and Attribution stand on the first page by the names they are called by.
-    assert set(found) | INNER | {"explainer", "tracing", "estimate", "attribution"} == modules()
+    # explain, explain_answer, trace, estimate and Attribution stand on the first page by the names they are called by.
+    assert set(found) | INNER | {"explainer", "answer", "tracing", "estimate", "attribution"} == modules()
