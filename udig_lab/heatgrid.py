@@ -17,6 +17,7 @@ from rich.text import Text
 from udig_lab.colours import NEGATIVE, POSITIVE
 from udig_lab.heatmap import STRONGEST, visible
 
+_NAME = "text-align:left;font-weight:normal;overflow-wrap:break-word"  # words stay whole, and columns as wide as they
 _ABREAST = 6  # columns of numbers beside the words that a terminal of 80 characters has room for
 
 
@@ -46,7 +47,7 @@ def grid_html(
     lines = []
     for name, numbers, row in zip(rows, values, shares(values), strict=True):
         cells = "".join(_cell(number, share) for number, share in zip(numbers, row, strict=True))
-        lines.append(f'<tr><th scope="row" style="text-align:left;font-weight:normal">{escape(name)}</th>{cells}</tr>')
+        lines.append(f'<tr><th scope="row" style="{_NAME}">{escape(name)}</th>{cells}</tr>')
     return (
         f'<div class="ul-heat"><table><caption style="text-align:left">{escape(caption)}. Orange, +: for it; blue, −: '
         f"against it.</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
