@@ -6,6 +6,7 @@
 """
 
 from udig_lab import data, methods, plots
+from udig_lab.answer import AnswerAttribution, explain_answer
 from udig_lab.attribution import Attribution
 from udig_lab.estimate import estimate
 from udig_lab.explainer import explain
@@ -17,12 +18,14 @@ from udig_lab.tracing import trace
 
 __version__ = "0.1.0"
 __all__ = [
+    "AnswerAttribution",
     "Attribution",
     "TextModel",
     "compare",
     "data",
     "estimate",
     "explain",
+    "explain_answer",
     "load",
     "methods",
     "metrics",

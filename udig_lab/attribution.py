@@ -9,10 +9,13 @@ import pandas as pd
 import torch
 
 from udig_lab import saving
+from udig_lab.fields import CHECKS, PER_TOKEN
 from udig_lab.heatmap import shades, to_html, visible
 from udig_lab.methods.controlled import allowed_error
 from udig_lab.methods.trees import Group
+from udig_lab.model.answers import words_between
 from udig_lab.model.inputs import Encoding
+from udig_lab.model.segments import TOKEN
 from udig_lab.picture import Picture, show
 
 
@@ -50,6 +53,8 @@ class Attribution:
         settings: the method's settings.
         anchors: for methods through words, L lists of the words a token's path visits, input first (None for special
             tokens); otherwise None.
+        segment_of: L names, the segment of the prompt each token belongs to, None outside; None where there are none.
+        by: what moved as one, and is shown and judged as one: "token" or "segment".
         integrated: what the line integral beneath sums to, where that is not the sum of the scores: for "idg"; NaN
             for "random".
         groups: for "idg", every group with its value; otherwise None.
@@ -82,6 +87,8 @@ class Attribution:
     anchors: tuple[tuple[str, ...] | None, ...] | None = None
     integrated: float | None = None
     groups: tuple[Group, ...] | None = None
+    segment_of: tuple[str | None, ...] | None = None
+    by: str = TOKEN
     errors: tuple[float, ...] | None = None
     evaluations: int = 0
     forwards: int = 0
@@ -107,6 +114,7 @@ class Attribution:
             self.word_ids,
             self.sequence_ids or tuple(None if f else s for f, s in zip(self.special, parts, strict=True)),
             None if types is None else torch.tensor(types),
+            self.segment_of,
         )
 
     @property
@@ -154,26 +162,45 @@ class Attribution:
             last = word
         return [(text.strip(), score) for text, score in merged]
 
+    def segments(self) -> dict[str, float]:
+        """The sum of the scores of every segment, in the order of the text.
+
+        Raises:
+            ValueError: the text has none.
+        """
+        if self.segment_of is None:
+            raise ValueError("this text has no segments; explain it with segments=…, or as a chat")
+        sums: dict[str, float] = {}
+        for name, fixed, score in zip(self.segment_of, self.special, self.scores, strict=True):
+            if name is not None and not fixed:
+                sums[name] = sums.get(name, 0.0) + score
+        return sums
+
+    def shown(self) -> list[tuple[str, float]]:
+        """What is shown with its score: words, or segments by their names."""
+        return self.words() if self.by == TOKEN else list(self.segments().items())
+
     def _word_errors(self) -> list[float] | None:
-        """Errors of words, which are at most the sum of their pieces'; None without the controlled rule."""
+        """Errors of what is shown, at most the sum of its tokens'; None without the controlled rule."""
         if self.converged is None or self.errors is None:
             return None
-        return [error for _, error in replace(self, scores=self.errors).words()]
+        return [error for _, error in replace(self, scores=self.errors).shown()]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a word, in order: word, score, and its share of the largest magnitude.
+        """One row for each word, or segment, in order: its name, score, and share of the largest magnitude.
 
         With the controlled rule also the score's error, and whether all are within the tolerance.
         """
-        words, errors = self.words(), self._word_errors()
-        table = pd.DataFrame({"word": [w for w, _ in words], "score": [s for _, s in words], "shade": shades(words)})
+        words, errors = self.shown(), self._word_errors()
+        kind = "word" if self.by == TOKEN else self.by
+        table = pd.DataFrame({kind: [w for w, _ in words], "score": [s for _, s in words], "shade": shades(words)})
         if errors is not None:
             table["error"], table["converged"] = errors, self.converged
         return table
 
     def plot(self, *, caption: str = "") -> Picture:
-        """A bar for every word, in reading order."""
-        words = self.words()
+        """A bar for every word, or segment, in reading order."""
+        words, kind = self.shown(), f"{'word' if self.by == TOKEN else self.by}s"
         values, errors = [score for _, score in words], self._word_errors()
         whiskers: dict[str, Any] = {} if errors is None else {"xerr": errors, "ecolor": "C5"}
         title = "\n".join(filter(None, (f"{self.method} for {self.target_name!r}", self.remark)))
@@ -190,7 +217,7 @@ class Attribution:
 
         best, least = max(words, key=lambda p: p[1]), min(words, key=lambda p: p[1])
         alt = (
-            f"Bars for {len(words)} words, explained by {self.method} for {self.target_name}. Highest: {best[0]} "
+            f"Bars for {len(words)} {kind}, explained by {self.method} for {self.target_name}. Highest: {best[0]} "
             f"({best[1]:+.2f}); lowest: {least[0]} ({least[1]:+.2f})."
         )
         if self.remark:
@@ -198,7 +225,7 @@ class Attribution:
         return show(draw, alt=alt, caption=caption, size=(6.4, 0.28 * len(words) + 1.2))
 
     def __str__(self) -> str:
-        body = " ".join(f"{visible(word)}({score:+.2f})" for word, score in self.words())
+        body = " ".join(f"{visible(word)}({score:+.2f})" for word, score in self.shown())
         remark = f" [{self.remark}]" if self.remark else ""
         return f"{visible(self.method)} for {self.target_name!r}{self._p(' (p = ', ')')}: {body}{remark}"
 
@@ -213,7 +240,14 @@ class Attribution:
             f"sum {self.total:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
             f"Δ% = {self.delta_percent:.1f}{remark}"
         )
-        return to_html(self.words(), caption)
+        if self.segment_of is None:
+            return to_html(self.words(), caption)
+        sums = list(self.segments().items())
+        if self.by == TOKEN:
+            return to_html(self.words(), caption, {"segment": sums, "word": self.words()})
+        places = {name: [i for i, owner in enumerate(self.segment_of) if owner == name] for name, _ in sums}
+        texts = [(words_between(self.encoding, places[name][0], places[name][-1]), score) for name, score in sums]
+        return to_html(texts, caption, {"segment": sums})
 
     def to_json(self) -> str:
         """One JSON object, a few kilobytes a text.
@@ -230,66 +264,10 @@ class Attribution:
             ValueError: the text is not an attribution.
         """
         try:
-            fields = saving.read(text, _CHECKS, {"total": "integrated"})
-            lengths = {len(fields[name]) for name in _PER_TOKEN if fields.get(name) is not None}
+            fields = saving.read(text, CHECKS, {"total": "integrated"})
+            lengths = {len(fields[name]) for name in PER_TOKEN if fields.get(name) is not None}
             if len(lengths) != 1 or 0 in lengths:
                 raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} entries")
             return cls(**fields)
         except (ValueError, TypeError) as error:
             raise ValueError(f"this is not a saved attribution ({error}); pass what to_json() returned") from error
-
-
-def text_fields(encoding: Encoding) -> dict[str, Any]:
-    """What an attribution keeps of a tokenised text; ``Attribution.encoding`` is the way back."""
-    types = encoding.token_types
-    return {
-        "tokens": encoding.tokens,
-        "pieces": encoding.pieces,
-        "input_ids": tuple(encoding.input_ids.tolist()),
-        "word_ids": encoding.word_ids,
-        "token_types": None if types is None else tuple(types.tolist()),
-        "sequence_ids": encoding.sequence_ids,
-        "special": tuple(encoding.special.tolist()),
-    }
-
-
-def _group(value: Any) -> Group:
-    fields = saving.some(value)
-    kinds: dict[str, Any] = {"start": saving.whole, "end": saving.whole, "label": saving.text}
-    return Group(**{name: kinds.get(name, saving.number)(item) for name, item in fields.items()})
-
-
-_PER_TOKEN = (
-    "tokens",
-    "pieces",
-    "input_ids",
-    "word_ids",
-    "scores",
-    "special",
-    "token_types",
-    "sequence_ids",
-    "anchors",
-    "errors",
-)
-_NUMBERS = saving.each(saving.maybe(saving.whole))
-_CHECKS = {
-    "tokens": saving.each(saving.text),
-    "pieces": saving.each(saving.text),
-    "input_ids": saving.each(saving.whole),
-    "word_ids": _NUMBERS,
-    "scores": saving.each(saving.finite),
-    "special": saving.each(saving.flag),
-    "target": saving.nested,
-    "probability": saving.maybe(saving.number),
-    "token_types": saving.maybe(saving.each(saving.whole)),
-    "sequence_ids": saving.maybe(_NUMBERS),
-    "at": saving.maybe(saving.whole),
-    "settings": saving.some,
-    "anchors": saving.maybe(saving.each(saving.maybe(saving.each(saving.text)))),
-    "integrated": saving.maybe(saving.number),
-    "errors": saving.maybe(saving.each(saving.number)),
-    "groups": saving.maybe(saving.each(_group)),
-    **dict.fromkeys(("target_name", "output", "method", "baseline", "protocol"), saving.text),
-    **dict.fromkeys(("f_input", "f_baseline", "seconds"), saving.number),
-    **dict.fromkeys(("evaluations", "forwards"), saving.whole),
-}

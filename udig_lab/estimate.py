@@ -19,6 +19,7 @@ from udig_lab.memory import MemoryMeter
 from udig_lab.methods import Method, Passes, Paths, Solution
 from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import AnchorSearch
+from udig_lab.methods.coalitions import players
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import as_protocol
@@ -90,7 +91,7 @@ def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
     given = call.arguments
     text_model, entry = as_text_model(model, given["tokenizer"]), method_named(given["method"])
     settings = entry.settings(given["method"], given["settings"])
-    names = ("input_ids", "special_ids", "max_length")
+    names = ("input_ids", "special_ids", "max_length", "segments")
     encodings, _ = text_model.encode(texts, **{name: given[name] for name in names})
     n = len(encodings)
     wishes = wishes_of(text_model, given["method"], settings, given["target"], given["output"], n)
@@ -109,11 +110,12 @@ def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
             found = _measured(problem, entry, settings, encodings[i], n)
         return replace(found, once=found.once + seconds)
 
-    order = sorted(range(n), key=lambda i: (_moving(encodings[i]), len(encodings[i])))
+    order = sorted(range(n), key=lambda i: (_moving(encodings[i], given["by"]), len(encodings[i])))
+    moving = [(e, _moving(e, given["by"])) for e in encodings]
     found = [measured(i) for i in dict.fromkeys((order[0], order[-1]))]
     gradients, forwards = (_line(found, "moving", name) for name in ("gradients", "forwards"))
     gradient, forward, each = (_line(found, "tokens", name) for name in ("gradient", "forward", "each"))
-    numbers = [(round(gradients(_moving(e))), round(forwards(_moving(e))), len(e)) for e in encodings]
+    numbers = [(round(gradients(m)), round(forwards(m)), len(e)) for e, m in moving]
     walked = sum(g * gradient(k) + (f + _READS) * forward(k) + each(k) for g, f, k in numbers) + found[-1].once
     searched, memory = _searched(found[-1].search, encodings)
     return Estimate(
@@ -131,7 +133,7 @@ class _Measured:
     """What one text takes: its own numbers, and seconds.
 
     Attributes:
-        tokens: L; moving: those of them that move.
+        tokens: L; moving: those of them that move, or segments.
         gradients, forwards: of one class.
         classes: how many are explained in one go.
         gradient, forward: seconds of one.
@@ -184,10 +186,10 @@ def _measured(problem: Problem, entry: Method, settings: dict[str, Any], encodin
         gradient, memory = gradient / (points * len(copies) * each), max(memory, most)
     return _Measured(
         tokens=len(encoding),
-        moving=_moving(encoding),
+        moving=_moving(encoding, problem.by),
         gradients=gradients,
         forwards=forwards,
-        classes=len(problem.target.names) if problem.target.every else 1,
+        classes=problem.target.index.shape[1] if problem.target.every else 1,
         gradient=gradient,
         forward=forward,
         once=0.0 if done else seconds,
@@ -255,8 +257,9 @@ def _line(found: Sequence[_Measured], over: str, name: str) -> Callable[[int], f
     return lambda at: max(0.0, y + rise * (at - x))
 
 
-def _moving(encoding: Encoding) -> int:
-    return int((~encoding.special).sum())
+def _moving(encoding: Encoding, by: str) -> int:
+    """Tokens that move, or segments."""
+    return int(players(encoding, by).max()) + 1
 
 
 def _of(i: int, given: Any, n: int, task: str) -> Any:

@@ -10,7 +10,8 @@ from typing import Any, overload
 
 from torch import Tensor
 
-from udig_lab.attribution import Attribution, text_fields
+from udig_lab.attribution import Attribution
+from udig_lab.fields import text_fields
 from udig_lab.methods import Solution
 from udig_lab.methods import method as method_named
 from udig_lab.methods.settings import UNFORESEEN
@@ -18,6 +19,7 @@ from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import AT_A_POSITION, ONE_CLASS
 from udig_lab.model.inputs import Encoding, Text
 from udig_lab.model.protocol import Protocol, as_protocol
+from udig_lab.model.segments import TOKEN
 from udig_lab.model.target import ALL, CONTRAST
 from udig_lab.model.textmodel import TextModel, as_text_model
 from udig_lab.problem import Problem, posed
@@ -47,6 +49,8 @@ def explain(
     internal_batch_size: int | None = None,
     progress: bool | None = None,
     check: bool = True,
+    segments: Any = None,
+    by: str = TOKEN,
     **settings: Any,
 ) -> Attribution | list[Attribution]:
     """Explain what a model says of one text or many.
@@ -88,6 +92,11 @@ def explain(
         progress: show a bar; None shows it for long work in a terminal.
         check: compare F at the input with the model's own output on the token ids, and raise where they differ.
             False explains whatever answers where points go in at the embedding layer.
+        segments: names -> parts of the prompt, such as {"examples": …, "question": …}, each of which stands there
+            once; they are explained, and all else stays as it is. One dictionary for all texts, or one each. A chat
+            has a segment for each message; what its template writes stays.
+        by: "segment" for methods that take tokens out to take whole segments out, and for metrics and pictures to take
+            a segment for a word; otherwise "token".
         settings: the method's own, such as ``n_steps``; see its entry in ``METHODS``.
 
     Returns:
@@ -99,7 +108,9 @@ def explain(
     text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
     entry = method_named(method)
     chosen = entry.settings(method, settings)
-    encodings, single = text_model.encode(texts, input_ids=input_ids, special_ids=special_ids, max_length=max_length)
+    encodings, single = text_model.encode(
+        texts, input_ids=input_ids, special_ids=special_ids, max_length=max_length, segments=segments
+    )
     posing = {
         "baseline": baseline,
         "output": output,
@@ -109,6 +120,7 @@ def explain(
         "internal_batch_size": internal_batch_size,
         "progress": progress,
         "check": check,
+        "by": by,
     }
 
     def solved(wish: Any) -> list[Attribution]:
@@ -201,7 +213,7 @@ def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list
 def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
     """One for each text; where every class is explained, one for each text and class."""
     target, at = problem.target, problem.reader.at
-    classes = range(len(target.names)) if target.every else (None,)
+    classes = range(target.index.shape[1]) if target.every else (None,)
     at_baseline = problem.at_baseline if solution.at_baseline is None else solution.at_baseline
 
     def of(values: Any, i: int, c: int | None = None) -> Any:
@@ -216,7 +228,7 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
                     **text_fields(encoding),
                     scores=scores,
                     target=target.of(i, c),
-                    target_name=target.names[i if c is None else c],
+                    target_name=target.name(i, c),
                     output=target.output,
                     probability=of(target.probabilities, i, c),
                     f_input=float(of(problem.at_input, i, c)),
@@ -226,6 +238,7 @@ def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any
                     at=int(at[i, 0]) if at is not None and problem.model.task in AT_A_POSITION else None,
                     anchors=of(solution.anchors, i),
                     groups=of(solution.groups, i),
+                    by=problem.by,
                     errors=None if solution.errors is None else tuple(of(solution.errors, i, c).double().tolist()),
                     evaluations=solution.evaluations[i],
                     forwards=of(solution.forwards, i) or 0,

@@ -7,7 +7,7 @@ blindness. Colour is never the only signal: the sign is also in the underline, t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from rich.table import Table
@@ -55,16 +55,28 @@ def coloured(words: Sequence[tuple[str, float]]) -> str:
     return " ".join(spans)
 
 
-def to_html(words: Sequence[tuple[str, float]], caption: str) -> str:
-    """A heat map with a fold-out table of values. Words and caption are escaped."""
-    rows = "".join(f"<tr><td>{escape(word)}</td><td>{score:+.4f}</td></tr>" for word, score in words)
+def to_html(
+    words: Sequence[tuple[str, float]],
+    caption: str,
+    tables: Mapping[str, Sequence[tuple[str, float]]] | None = None,
+) -> str:
+    """A heat map with fold-out tables of values, under what their rows are: words, where none are given.
+
+    All text is escaped.
+    """
+    folded = "".join(_values(kind, values) for kind, values in (tables or {"word": words}).items())
     return (
         f'<div class="ul-heat"><p style="line-height:2.1;margin:0.4em 0">{coloured(words)}</p>'
         f'<p style="font-size:0.85em;margin:0.2em 0">{escape(caption)}. '
         "Orange, solid line: for the class; blue, dashed line: against it.</p>"
         '<details style="font-size:0.85em"><summary>Values</summary>'
-        f"<table><thead><tr><th>word</th><th>score</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
+        f"{folded}</details></div>"
     )
+
+
+def _values(kind: str, values: Sequence[tuple[str, float]]) -> str:
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{score:+.4f}</td></tr>" for name, score in values)
+    return f"<table><thead><tr><th>{kind}</th><th>score</th></tr></thead><tbody>{rows}</tbody></table>"
 
 
 def to_terminal(words: Sequence[tuple[str, float]]) -> tuple[Text, Table]:

@@ -17,11 +17,13 @@ from udig_lab.model.asked import asked_of
 from udig_lab.model.baseline import Baseline, as_baseline
 from udig_lab.model.batching import Budget
 from udig_lab.model.check import check_order, read_checked
+from udig_lab.model.continuations import continuations
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
-from udig_lab.model.target import Target, continuations, output_of, resolve
+from udig_lab.model.segments import TOKEN, require_segments
+from udig_lab.model.target import Target, output_of, resolve
 from udig_lab.model.textmodel import TextModel, left_as_found
 
 _LONG = 16  # texts from which on a terminal is shown a bar
@@ -40,6 +42,7 @@ class Problem:
         at_input, at_baseline: (N,) F at the explicands and at the baselines; (N, C) where every class is explained.
         protocol: how the model is read, and which rows may be anchors.
         budget: bounds every pass through the model.
+        by: what moves as one, "token" or "segment".
         progress: whether long work shows a bar.
     """
 
@@ -52,6 +55,7 @@ class Problem:
     at_baseline: Tensor
     protocol: Protocol
     budget: Budget
+    by: str = TOKEN
     progress: bool = False
 
     def __len__(self) -> int:
@@ -65,6 +69,18 @@ class Problem:
     def ends(self, i: int) -> tuple[Tensor, Tensor]:
         """Explicand x (L, D) and baseline x' (L, D) of text i."""
         return self.explicand(i), self.baseline.embeddings(self.encodings[i], self.model.table)
+
+    def require_tokens(self, method: str) -> None:
+        """Whether single tokens move, for a method that knows nothing else.
+
+        Raises:
+            ValueError: segments do.
+        """
+        if self.by != TOKEN:
+            raise ValueError(
+                f"{method} scores single tokens, or groups of its own; leave by={self.by!r} out, and read the sums of "
+                "segments with segments()"
+            )
 
     def explicand(self, i: int) -> Tensor:
         """Word embeddings x (L, D) of text i."""
@@ -86,9 +102,12 @@ class Problem:
             owners: that text.
         """
         lengths = [len(self.encodings[i]) for i in owners]
-        outputs = read(self.reader, embed, owners, lengths, self.budget)
-        texts = torch.tensor(owners, device=outputs[0].device)
-        return torch.cat([self.target(o[None], t[None]) for o, t in zip(outputs, texts, strict=True)])
+        texts = torch.tensor(owners, device=self.model.device)
+
+        def explained(output: Tensor, r: int) -> Tensor:
+            return self.target(output[None], texts[r : r + 1].to(output.device))[0]
+
+        return torch.stack(read(self.reader, embed, owners, lengths, self.budget, explained))
 
     def integrate(
         self, build: Callable[[int], Integral], collect: str, texts: Sequence[int] | None = None
@@ -130,8 +149,12 @@ def posed(
     internal_batch_size: int | None = None,
     progress: bool | None = None,
     check: bool = True,
+    by: str = TOKEN,
+    part: str | int | None = None,
 ) -> Iterator[Problem]:
     """Settle what is explained, and read F at inputs and baselines; arguments as for ``explain``.
+
+    Of continuations, ``part`` explains every token, "all", or one of them, by its number; None the whole.
 
     The model is in evaluation mode inside, with gradients on whatever the caller's mode is, and as it was found after.
 
@@ -142,6 +165,7 @@ def posed(
         budget = Budget.for_device(model.table.device, 1 if model.alone else internal_batch_size)
         if progress is None:
             progress = len(encodings) > _LONG and sys.stderr.isatty()
+        require_segments(by, [e.segment_of for e in encodings])
         start = as_baseline(baseline, model)
         output_of(output, model.task)  # says what is wrong with it before anything is read
         asked = asked_of(model, encodings, target, at, budget)
@@ -167,7 +191,7 @@ def posed(
         outputs = read_checked(reader, embed, [*range(n)] * 2, lengths * 2, budget, own)
         at_input, at_baseline = outputs[:n], outputs[n:]
         if model.task in GENERATING:
-            explained = continuations(asked.ids, output, model, at_input)
+            explained = continuations(asked.ids, output, model, at_input, part)
         else:
             explained = resolve(target, output, model, asked.encodings, at_input, moving_target=protocol.moving_target)
         f_input, f_baseline = (_values(explained, outputs) for outputs in (at_input, at_baseline))
@@ -178,7 +202,7 @@ def posed(
                     "wider number type"
                 )
         yield Problem(
-            model, asked.encodings, start, reader, explained, f_input, f_baseline, protocol, budget, progress
+            model, asked.encodings, start, reader, explained, f_input, f_baseline, protocol, budget, by, progress
         )
 
 

@@ -20,6 +20,7 @@ from udig_lab.faithfulness.sanity import randomised
 from udig_lab.faithfulness.wae import word_approximation_error
 
 DEVICE = register()
+PLAYED = ("sig", "both_ends", "owen", "permutations", "shapley_sampling", "kernel_shap", "lime")
 TEXTS = [SENTENCE, "quite dull"]
 QUESTIONS = ["who wrote it ?", "how many strings does a violin have ?"]
 
@@ -143,6 +144,26 @@ def test_bounds_distances_and_forgetting(lab, lab_there):
     for measure in (oracle, word_approximation_error, lambda m, f: ul.metrics.log_odds(m, f)):
         torch.testing.assert_close(measure(lab_there, found), measure(lab, found), atol=1e-4, rtol=1e-3)
     same(ul.explain(randomised(lab_there), TEXTS), ul.explain(randomised(lab), TEXTS))
+
+
+@pytest.mark.parametrize("method", [*PLAYED, "ig"])
+def test_segments(lab, lab_there, method):
+    how = {"segments": {"praise": "a gorgeous , witty", "noun": "movie"}, "by": "segment", "method": method}
+    how |= {} if method == "sig" else QUICK[method]  # a rule moves single tokens
+    found = [ul.explain(m, SENTENCE, **how) for m in (lab_there, lab)]
+    same(found[:1], found[1:])
+    of_metric = [ul.metrics.comprehensiveness(m, [a]) for m, a in zip((lab_there, lab), found, strict=True)]
+    torch.testing.assert_close(*of_metric, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["both_ends", "ig", "shapley_sampling"])
+def test_answers_token_by_token(method):
+    here = ul.TextModel(built(tf.LlamaForCausalLM, tf.LlamaConfig(**K)), DECODER)
+    how = {"target": "the good cake", "baseline": "unk", "method": method} | QUICK[method]
+    expected, found = (ul.explain_answer(m, ["a dull movie", "good"], **how) for m in (here, moved(here)))
+    for a, b in zip(found, expected, strict=True):
+        assert a.matrix == pytest.approx(b.matrix, abs=1e-3)
+        same([a.whole], [b.whole])
 
 
 CAUSAL = {

@@ -10,7 +10,8 @@ from conftest import QUICK, SENTENCE
 from wordlevel import word_tokenizer
 
 import udig_lab as ul
-from udig_lab.attribution import Attribution, text_fields
+from udig_lab.attribution import Attribution
+from udig_lab.fields import text_fields
 from udig_lab.model.inputs import encode
 
 TEXTS = [SENTENCE, "not good", "the acting is wooden but the ending moved me", "dull , dull , dull"]

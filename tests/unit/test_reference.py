@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    *("colours", "fonts", "memory", "saving", "methods.settings", "model", "faithfulness"),
+    *("colours", "fonts", "memory", "fields", "saving", "methods.settings", "model", "faithfulness"),
     *(
         f"model.{room}"
         for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "precision", "reader")
@@ -32,5 +32,5 @@ def modules():
 def test_every_room_is_shown_once():
     found = shown()
     assert len(found) == len(set(found))
-    # explain, trace, estimate and Attribution stand on the first page by the names they are called by.
-    assert set(found) | INNER | {"explainer", "tracing", "estimate", "attribution"} == modules()
+    # explain, explain_answer, trace, estimate and Attribution stand on the first page by the names they are called by.
+    assert set(found) | INNER | {"explainer", "answer", "tracing", "estimate", "attribution"} == modules()

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.attribution import Attribution, text_fields
+from udig_lab.attribution import Attribution
 from udig_lab.data import texts
 from udig_lab.experiments.cell import ORACLE, Cell
 from udig_lab.explainer import explain
 from udig_lab.faithfulness import metrics
 from udig_lab.faithfulness.bounds import oracle
 from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
+from udig_lab.fields import text_fields
 from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.textmodel import TextModel
 

@@ -19,6 +19,7 @@ from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS, link_of, 
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
+from udig_lab.model.segments import SEGMENT
 from udig_lab.model.target import CONTRAST
 from udig_lab.model.textmodel import TextModel, left_as_found
 
@@ -31,17 +32,18 @@ class Erasure:
     """One way of changing a text by its scores.
 
     Attributes:
-        share: of the units (tokens, or words under "eraser") that are the best.
+        share: of the units (tokens, words under "eraser", or segments) that are the best.
         keep: False takes the best ones out, True takes all others out.
-        replacement: "delete", "mask", "pad", or any token or token id that stands in their place.
+        replacement: "delete", "mask", "pad", or any token or token id that stands in their place; None for the first
+            of mask, pad and end-of-text that the tokenizer has.
     """
 
     share: float
     keep: bool
-    replacement: str | int
+    replacement: str | int | None
 
 
-def replacement_row(replacement: str | int, model: TextModel) -> int | None:
+def replacement_row(replacement: str | int | None, model: TextModel) -> int | None:
     """The token id that stands in for a token taken out; None for deletion.
 
     Raises:
@@ -53,7 +55,13 @@ def replacement_row(replacement: str | int, model: TextModel) -> int | None:
                 f"deleting tokens moves what a {model.task} model says of the text; pass replacement='mask' or 'pad'"
             )
         return None
-    row = as_baseline(replacement, model).row
+    try:
+        row = as_baseline(replacement, model).row
+    except ValueError as error:
+        raise ValueError(
+            f"{model.name} has no token for replacement={replacement!r}; pass one of its vocabulary or a token id, or "
+            "'delete'"
+        ) from error
     if row is None:
         raise ValueError(f"the replacement must be a token, not {replacement!r}; pass a token or its id")
     return row
@@ -77,9 +85,15 @@ def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[floa
 
 
 def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:
-    """The positions that are taken out together: each token for itself, or the pieces of each word."""
+    """The positions that are taken out together: tokens, the pieces of a word, or a segment's tokens."""
+    if attribution.by == SEGMENT and attribution.segment_of is not None:
+        named: dict[str, list[int]] = {}
+        for i, (name, fixed) in enumerate(zip(attribution.segment_of, attribution.special, strict=True)):
+            if name is not None and not fixed:
+                named.setdefault(name, []).append(i)
+        return list(named.values())
     if protocol.special_tokens_compete:
-        return [[i] for i in range(len(attribution))]
+        return [[i] for i, fixed in enumerate(said(attribution).tolist()) if not fixed]
     places = [i for i, fixed in enumerate(attribution.special) if not fixed]
     if not protocol.whole_words:
         return [[i] for i in places]
@@ -87,6 +101,16 @@ def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:
     for i in places:
         words.setdefault(attribution.word_ids[i], []).append(i)
     return list(words.values())
+
+
+def said(attribution: Attribution) -> Tensor:
+    """(L,) bool: tokens that are no part of the prompt, but of the answer that is explained, and is read with it."""
+    tokens = torch.zeros(len(attribution), dtype=torch.bool)
+    target, n = attribution.target, len(attribution)
+    before = target[:-1] if isinstance(target, tuple) and attribution.output in ("log_prob", "logit") else ()
+    if before and attribution.input_ids[n - len(before) :] == before:
+        tokens[n - len(before) :] = torch.tensor(attribution.special[n - len(before) :])
+    return tokens
 
 
 def how_many(share: float, n: int, protocol: Protocol) -> int:
@@ -135,6 +159,7 @@ def erase(attribution: Attribution, chosen: Tensor, keep: bool, row: int | None,
     gone = ~chosen if keep else chosen
     if keep and not protocol.special_tokens_compete:
         gone = gone & ~text.special
+    gone = gone & ~said(attribution)  # its own words are what is asked for
     if keep and not bool(chosen.any()):
         gone = torch.zeros_like(chosen)
     if row is not None:  # positions, and where the text ends, stay those of the text
@@ -191,7 +216,7 @@ def is_probability(model: TextModel, attributions: Sequence[Attribution]) -> boo
 
 
 def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[Judged]:
-    """What was explained; as published, what the model, read the published way, predicts for the unchanged text."""
+    """What was explained; as published, the class that the model, read the published way, predicts for the text."""
     for a in attributions:
         if isinstance(a.target, tuple) != (model.task in (*GENERATING, "span") or a.output == CONTRAST):
             raise ValueError(
@@ -202,7 +227,7 @@ def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: P
                 "two continuations or answers are judged one after the other; explain and judge each of them alone"
             )
     explained = [Judged(a.target, a.output, a.at) for a in attributions]
-    if not protocol.moving_target:
+    if not protocol.moving_target or model.task in GENERATING:  # nobody has published what to do with answers
         return explained
     outputs = _outputs(model, [a.encoding for a in attributions], explained, protocol)
     return [replace(j, target=o.argmax(-1).tolist()) for o, j in zip(outputs, explained, strict=True)]
@@ -219,8 +244,8 @@ def values(
 
     ``points`` gives the embeddings (L, D) of text r when its batch is due; None takes those of its ids.
     """
-    outputs = _outputs(model, texts, judged, protocol, points)
-    return torch.stack([j.value(o, model) for j, o in zip(judged, outputs, strict=True)]).cpu()
+    found = _outputs(model, texts, judged, protocol, points, lambda output, r: judged[r].value(output, model))
+    return torch.stack(found).cpu()
 
 
 def _outputs(
@@ -229,6 +254,7 @@ def _outputs(
     judged: Sequence[Judged],
     protocol: Protocol,
     points: Callable[[int], Tensor] | None = None,
+    keep: Callable[[Tensor, int], Tensor] | None = None,
 ) -> list[Tensor]:
     with left_as_found(model.model):
         table = model.table
@@ -239,7 +265,7 @@ def _outputs(
             look_at(model, reader, texts, budget)
         lengths = [len(text) for text in texts]
         embed = points or (lambda r: texts[r].embeddings(table))
-        return read(reader, embed, range(len(texts)), lengths, budget)
+        return read(reader, embed, range(len(texts)), lengths, budget, keep)
 
 
 def _bare(ids: Tensor, types: Tensor | None) -> Encoding:

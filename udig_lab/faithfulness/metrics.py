@@ -2,10 +2,11 @@
 
 All metrics compare p(y | x), the probability of what was explained, with its value on a changed input, and return one
 number a text. Of a span model, y is the answer's start, end or both, whichever was explained; of a language model, the
-continuation. Where a head has no probability (a regression, the contrast of two classes), F takes its place, and there
-are no log-odds. Definitions: DeYoung et
-al. 2020 (comprehensiveness, sufficiency, AOPC), Shrikumar et al. 2017 (log-odds); as used by Sanyal & Ren 2021, whose
-code sets the protocol "as_published".
+whole continuation, whose own tokens stay where they are. Where a head has no probability (a regression, or the
+contrast of two classes), F takes its place, and there are no log-odds. Texts with segments that moved as one lose
+whole segments.
+Definitions: DeYoung et al. 2020 (comprehensiveness, sufficiency, AOPC), Shrikumar et al. 2017 (log-odds); as used by
+Sanyal & Ren 2021, whose code sets the protocol "as_published".
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from udig_lab.faithfulness.familiarity import in_distribution, masked_at_random
 from udig_lab.faithfulness.masking import area_against_random, f_fidelity, masking_curve
 from udig_lab.faithfulness.soft import soft
 from udig_lab.model.protocol import Protocol, as_protocol
-from udig_lab.model.textmodel import as_text_model
+from udig_lab.model.textmodel import TextModel, as_text_model
 
 __all__ = [
     "aopc",
@@ -60,7 +61,7 @@ def log_odds(
     attributions: Sequence[Attribution],
     *,
     top: float = _BEST,
-    replacement: str | int = "mask",
+    replacement: str | int | None = None,
     protocol: str | Protocol = "corrected",
 ) -> Tensor:
     """Log p(y | x with the best tokens replaced) - log p(y | x); lower is better.
@@ -69,7 +70,8 @@ def log_odds(
         model: the explained model, as for ``explain``.
         attributions: N explanations of it.
         top: share of tokens that are replaced.
-        replacement: "mask", "pad", or any token or token id: length and positions stay. "delete" takes them out.
+        replacement: "mask", "pad", or any token or token id: length and positions stay. "delete" takes them out. None
+            is the mask; where there is none, as in most decoders, padding or the end of a text.
         protocol: "corrected", "as_published" or "eraser".
 
     Returns:
@@ -159,7 +161,7 @@ def evaluate(
     attributions: Sequence[Attribution],
     *,
     top: float = _BEST,
-    replacement: str | int = "mask",
+    replacement: str | int | None = None,
     protocol: str | Protocol = "corrected",
 ) -> dict[str, Tensor]:
     """The three metrics as the papers report them, each (N,); ``replacement`` is that of log-odds.
@@ -189,11 +191,12 @@ def measure(
     Returns:
         one row a text. ``comprehensiveness_20`` deletes the best 20 %, ``comprehensiveness_mask_20`` masks them (a
         span model's text is masked in both), and so on for sufficiency and for "pad"; ``log_odds_mask_20``,
-        ``log_odds_pad_20``; ``aopc_comprehensiveness`` and ``aopc_sufficiency`` are means over the shares.
+        ``log_odds_pad_20``, where the model has these tokens; ``aopc_comprehensiveness`` and ``aopc_sufficiency`` are
+        means over the shares.
     """
     usual, tops = usual_replacement(model, None), as_protocol(protocol).shares
     columns = {("", top, keep): Erasure(top, keep, usual) for keep in (False, True) for top in tops}
-    for token in ("mask", "pad"):
+    for token in _tokens(as_text_model(model, None)):
         columns |= {(f"_{token}", _BEST, keep): Erasure(_BEST, keep, token) for keep in (False, True)}
     different = list(dict.fromkeys(columns.values()))  # what a span model's text shares is read once
     probability, (before, *after) = _read(model, attributions, different, protocol)
@@ -208,6 +211,14 @@ def measure(
     for name in ("comprehensiveness", "sufficiency"):
         measured[f"aopc_{name}"] = torch.stack([measured[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
     return pd.DataFrame({name: values.float().numpy() for name, values in measured.items()})
+
+
+def _tokens(model: TextModel) -> list[str]:
+    """Of mask and pad those that a model has."""
+    tokenizer = model.tokenizer
+    own = {"mask": getattr(tokenizer, "mask_token_id", None), "pad": getattr(tokenizer, "pad_token_id", None)}
+    own["pad"] = getattr(model.config, "pad_token_id", None) if own["pad"] is None else own["pad"]
+    return [name for name, row in own.items() if row is not None]
 
 
 def usual_replacement(model: Any, replacement: str | int | None) -> str | int:

@@ -1,4 +1,4 @@
-"""Sentences with holes: F where some tokens are at the input and the others at the baseline."""
+"""Sentences with holes: F where some players are at the input and the others at the baseline."""
 
 from __future__ import annotations
 
@@ -7,35 +7,50 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from udig_lab.model.inputs import Encoding
+from udig_lab.model.segments import TOKEN
 from udig_lab.problem import Problem
 
 
-def movers(problem: Problem, i: int) -> Tensor:
-    """(T,) positions of the tokens of text i that move: the players."""
-    return problem.explained(i).cpu().nonzero()[:, 0]
+def players(encoding: Encoding, by: str = TOKEN) -> Tensor:
+    """(L,) the player that each token is, or is part of: numbers from 0 to T - 1, and -1 for tokens that stay.
+
+    A player is a token that moves, or all of those of a segment.
+    """
+    moves = ~encoding.special
+    if by == TOKEN or encoding.segment_of is None:
+        return torch.where(moves, moves.cumsum(0) - 1, -1)
+    numbers: dict[str | None, int] = {}
+    pairs = zip(encoding.segment_of, moves.tolist(), strict=True)
+    return torch.tensor([numbers.setdefault(name, len(numbers)) if moving else -1 for name, moving in pairs])
+
+
+def n_players(problem: Problem, i: int) -> int:
+    """T, the number of players of text i."""
+    return int(players(problem.encodings[i], problem.by).max()) + 1
 
 
 def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = False) -> list[Tensor]:
-    """F of coalitions of tokens; all texts' sentences share their forward passes.
+    """F of coalitions; all texts' sentences share their forward passes.
 
     A row that is everybody is x and costs nothing, nor does one that is nobody, x': both have been read.
 
     Args:
         problem: N texts.
-        coalitions: for each text (S, T) bool: which of its T moving tokens are at the input; the others are at the
-            baseline. Special tokens stay where they are.
+        coalitions: for each text (S, T) bool: which of its T players are at the input; the others are at the
+            baseline. Tokens that are nobody's stay where they are.
         again: whether such rows are read all the same, so that the number of passes does not depend on the draws.
 
     Returns:
         (S,) each, float64 on the CPU; (S, C) where every class is explained.
     """
     ends = [problem.ends(i) for i in range(len(problem))]
-    places = [movers(problem, i) for i in range(len(problem))]
+    owners = [players(encoding, problem.by) for encoding in problem.encodings]
     found: list[Tensor] = []
     rows: list[tuple[int, int]] = []
-    for i, players in enumerate(coalitions):
+    for i, present in enumerate(coalitions):
         f_input, f_baseline = (f[i].cpu().double() for f in (problem.at_input, problem.at_baseline))
-        full, none = players.all(1), ~players.any(1)
+        full, none = present.all(1), ~present.any(1)
         found.append(torch.where(full.view(-1, *[1] * f_input.ndim), f_input, f_baseline))
         wanted = torch.ones_like(full) if again else ~(full | none)
         rows += [(i, s) for s in wanted.nonzero()[:, 0].tolist()]
@@ -43,7 +58,7 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
     def embed(r: int) -> Tensor:
         i, s = rows[r]
         explicand, baseline = ends[i]
-        here = places[i][coalitions[i][s]]
+        here = _of_tokens(coalitions[i][s], owners[i])
         points = baseline.clone()
         points[here] = explicand[here]
         return points
@@ -61,7 +76,15 @@ def read_anew(coalitions: Tensor) -> int:
 
 
 def spread(problem: Problem, i: int, scores: Tensor) -> Tensor:
-    """Scores (..., T) of the tokens that move, at their places among all: (..., L), zero elsewhere."""
-    whole = scores.new_zeros(*scores.shape[:-1], problem.lengths[i])
-    whole[..., movers(problem, i)] = scores
-    return whole
+    """Scores (..., T) of the players at their places among all tokens: (..., L), zero elsewhere.
+
+    The score of a segment is shared equally by its tokens, so that their sum is the segment's.
+    """
+    owners = players(problem.encodings[i], problem.by)
+    shares = scores / owners[owners >= 0].bincount().to(scores)
+    return _of_tokens(shares, owners)
+
+
+def _of_tokens(values: Tensor, owners: Tensor) -> Tensor:
+    """Values (..., T) of players, as those of the tokens (..., L) that are theirs; zero for tokens of nobody."""
+    return torch.cat([values, torch.zeros_like(values[..., :1])], dim=-1)[..., owners]

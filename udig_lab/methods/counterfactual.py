@@ -189,7 +189,7 @@ class _References:
             other = [r for r, c in enumerate(self.classes) if c != explained]  # type: ignore[assignment]
         if not other:
             raise ValueError(
-                f"the model gives every reference the class that is explained ({self.problem.target.names[i]}); "
+                f"the model gives every reference the class that is explained ({self.problem.target.name(i)}); "
                 "pass references=[…], texts of another class"
             )
         return self.vectors[list(other)[: self.limit]]

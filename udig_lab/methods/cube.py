@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.methods.coalitions import movers, read_anew, spread, values
+from udig_lab.methods.coalitions import n_players, read_anew, spread, values
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes
 from udig_lab.problem import Problem
@@ -33,7 +33,7 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
     """
 
     def find() -> dict[str, Any]:
-        coalitions = [_ends(len(movers(problem, i))) for i in range(len(problem))]
+        coalitions = [_ends(n_players(problem, i)) for i in range(len(problem))]
         found = []
         for i, f in enumerate(values(problem, coalitions)):
             t = len(f) // 2
@@ -46,7 +46,7 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
             found.append(spread(problem, i, scores))
         return {"scores": found}
 
-    return Passes(find, lambda i: (0, read_anew(_ends(len(movers(problem, i)))) + 2))
+    return Passes(find, lambda i: (0, read_anew(_ends(n_players(problem, i))) + 2))
 
 
 def _ends(t: int) -> Tensor:
@@ -88,7 +88,7 @@ def owen(
     nodes, weights = segment_rule(rule, n_steps)
 
     def find() -> dict[str, Any]:
-        drawn = [_drawn(len(movers(problem, i)), nodes, n_samples, paired, seed) for i in range(len(problem))]
+        drawn = [_drawn(n_players(problem, i), nodes, n_samples, paired, seed) for i in range(len(problem))]
         counts = torch.tensor(_counts(nodes, n_samples))
         shares = (weights / counts).repeat_interleave(counts)  # (S,)
         found = []
@@ -103,7 +103,7 @@ def owen(
         return {"scores": found}
 
     def cost(i: int) -> tuple[int, int]:
-        return 0, sum(_counts(nodes, n_samples)) * (len(movers(problem, i)) + 1) + 2
+        return 0, sum(_counts(nodes, n_samples)) * (n_players(problem, i) + 1) + 2
 
     return Passes(find, cost)
 
@@ -155,7 +155,7 @@ def permutations(problem: Problem, *, n_samples: int = 2, antithetic: bool = Tru
     at_least_one(n_samples)
 
     def find() -> dict[str, Any]:
-        orders = [_orders(len(movers(problem, i)), n_samples, antithetic, seed) for i in range(len(problem))]
+        orders = [_orders(n_players(problem, i), n_samples, antithetic, seed) for i in range(len(problem))]
         found, errors = [], []
         for i, f in enumerate(values(problem, [_entering(o) for o in orders])):
             r, t = orders[i].shape
@@ -168,7 +168,7 @@ def permutations(problem: Problem, *, n_samples: int = 2, antithetic: bool = Tru
         return {"scores": found, "errors": errors}
 
     def cost(i: int) -> tuple[int, int]:
-        return 0, read_anew(_entering(_orders(len(movers(problem, i)), n_samples, antithetic, seed))) + 2
+        return 0, read_anew(_entering(_orders(n_players(problem, i), n_samples, antithetic, seed))) + 2
 
     return Passes(find, cost)
 

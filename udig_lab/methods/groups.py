@@ -44,6 +44,7 @@ def idg(
     Raises:
         ValueError: a tree whose words are not the text's.
     """
+    problem.require_tokens("idg")
 
     def integral(i: int) -> Integral:
         return straight(*problem.ends(i), n_steps=n_steps, rule=rule)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.integrals import OneAtATime
-from udig_lab.methods.coalitions import movers, spread, values
+from udig_lab.methods.coalitions import n_players, players, spread, values
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.paths import segments
@@ -36,6 +36,7 @@ def sig(problem: Problem, *, rule: str = EXACT, n_steps: int = 50) -> Paths | Pa
     """
     if rule == EXACT:
         return _left_out(problem)
+    problem.require_tokens(f"sig by the rule {rule!r}")
 
     def integral(i: int) -> OneAtATime:
         tokens = problem.explained(i).nonzero()[:, 0]
@@ -48,12 +49,12 @@ def _left_out(problem: Problem) -> Passes:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
 
     def find() -> dict[str, Any]:
-        others = [~torch.eye(len(movers(problem, i)), dtype=torch.bool) for i in range(len(problem))]
+        others = [~torch.eye(n_players(problem, i), dtype=torch.bool) for i in range(len(problem))]
         at_input = problem.at_input.cpu().double()
         found = values(problem, others, again=True)
         return {"scores": [spread(problem, i, (at_input[i] - f).movedim(0, -1)) for i, f in enumerate(found)]}
 
-    return Passes(find, lambda i: (0, int(problem.explained(i).sum()) + 1))  # F(x) among them
+    return Passes(find, lambda i: (0, n_players(problem, i) + 1))  # F(x) among them
 
 
 def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) -> Passes:
@@ -78,9 +79,9 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
 
     def scores(i: int, orders: int) -> Tensor:
         explicand, baseline = problem.ends(i)
-        explained = problem.explained(i)
-        # One feature a token; special tokens, which do not move, share one.
-        features = torch.where(explained, explained.cumsum(0), 0)[None, :, None].repeat(1, 1, explicand.shape[1])
+        owners = players(problem.encodings[i], problem.by).to(explicand.device)
+        # One feature for each player; tokens that do not move share one.
+        features = (owners + 1)[None, :, None].repeat(1, 1, explicand.shape[1])
 
         def value(points: Tensor) -> Tensor:
             return problem.values(lambda r: points[r], [i] * len(points))
@@ -94,11 +95,12 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
                 n_samples=orders,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        kept: Tensor = found[0, :, 0].double() * explained  # a feature's value is repeated over its dimensions
-        return kept
+        value_of = found[0, :, 0].double()  # (L,): a feature's value is repeated over its tokens and dimensions
+        first = [owners.tolist().index(p) for p in range(n_players(problem, i))]
+        return spread(problem, i, value_of[first].cpu())
 
     def forwards(i: int, orders: int) -> int:
-        return orders * (int(problem.explained(i).sum()) + 1) + 1
+        return orders * (n_players(problem, i) + 1) + 1
 
     def one_order() -> int:
         scores(0, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.methods.coalitions import movers, spread
+from udig_lab.methods.coalitions import n_players, players, spread
 from udig_lab.methods.removal import DRAWS, captum_attr
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes
@@ -60,7 +60,7 @@ def lime(problem: Problem, *, n_samples: int = 200, seed: int = 0) -> Passes:
 
 
 def _fitted(problem: Problem, method: Callable[..., Any], n_samples: int, seed: int) -> Passes:
-    """Captum takes one text at a time. Only the tokens that move are shown to it."""
+    """Captum takes one text at a time. Only the tokens that move are shown to it, those of a player as one feature."""
     at_least_one(n_samples)
 
     def find() -> dict[str, Any]:
@@ -68,13 +68,14 @@ def _fitted(problem: Problem, method: Callable[..., Any], n_samples: int, seed: 
 
     def scores(i: int) -> Tensor:
         explicand, baseline = problem.ends(i)
-        here = movers(problem, i).to(explicand.device)
-        t, size = len(here), explicand.shape[1]
+        owners = players(problem.encodings[i], problem.by).to(explicand.device)
+        here = (owners >= 0).nonzero()[:, 0]
+        t, size = n_players(problem, i), explicand.shape[1]
         if t < 2:  # no coalition but x and x'
             alone = (problem.at_input[i] - problem.at_baseline[i]).cpu().double()
             return spread(problem, i, alone.expand(t))
 
-        def value(points: Tensor) -> Tensor:  # (S, T, D)
+        def value(points: Tensor) -> Tensor:  # (S, moving tokens, D)
             whole = baseline.repeat(len(points), 1, 1)
             whole[:, here] = points
             return problem.values(lambda r: whole[r], [i] * len(points))
@@ -85,11 +86,11 @@ def _fitted(problem: Problem, method: Callable[..., Any], n_samples: int, seed: 
             found = method(value).attribute(
                 explicand[here][None],
                 baselines=baseline[here][None],
-                feature_mask=torch.arange(t, device=here.device)[None, :, None].repeat(1, 1, size),
+                feature_mask=owners[here][None, :, None].repeat(1, 1, size),
                 n_samples=n_samples,
                 perturbations_per_eval=min(n_samples, problem.budget.fits(len(explicand))),
                 return_input_shape=False,
             )
         return spread(problem, i, found[0].cpu().double())
 
-    return Passes(find, lambda i: (0, (n_samples if len(movers(problem, i)) > 1 else 0) + 2))
+    return Passes(find, lambda i: (0, (n_samples if n_players(problem, i) > 1 else 0) + 2))

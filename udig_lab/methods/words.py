@@ -140,6 +140,8 @@ def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) ->
 
 
 def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
+    problem.require_tokens("a method that moves one token after the other")
+
     def integral(i: int) -> Integral:
         tokens, words = problem.explained(i).nonzero()[:, 0].tolist(), moving_ids(problem, i)
 

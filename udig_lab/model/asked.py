@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,6 +148,7 @@ def _ids(model: TextModel, wish: Any, number: int) -> list[int] | None:
         ids = model.tokenizer(wish, add_special_tokens=False)["input_ids"]
         if not ids:
             raise ValueError(f"the continuation {wish!r} has no tokens; pass at least one word")
+        _require_written(model.tokenizer, wish, ids)
         return list(ids)
     listed = (
         np.asarray(wish.tolist() if isinstance(wish, Tensor) else wish) if not isinstance(wish, str) else np.array("")
@@ -160,6 +162,28 @@ def _ids(model: TextModel, wish: Any, number: int) -> list[int] | None:
     if min(ids) < 0 or max(ids) >= len(model.table):
         raise ValueError(f"token ids {ids} of target {number} are outside the vocabulary of {len(model.table)} rows")
     return ids
+
+
+def _require_written(tokenizer: Any, wish: str, ids: Sequence[int]) -> None:
+    """Whether the tokens say what was asked for: some tokenizers have a token for what they cannot write, others leave
+    it out.
+
+    Raises:
+        ValueError: they do not.
+    """
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    said = tokenizer.decode(ids)
+    if (unknown in ids and tokenizer.unk_token not in wish) or _letters(said) != _letters(wish):
+        raise ValueError(
+            f"this tokenizer cannot write the continuation {wish!r}, of which it makes {said!r}; pass other words, or "
+            "token ids"
+        )
+
+
+def _letters(text: str) -> str:
+    """A text without what tokenizers change and readers overlook: white space, case, accents, forms of letters."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in plain if not c.isspace() and not unicodedata.combining(c))
 
 
 def _next(model: TextModel, encodings: Sequence[Encoding], budget: Budget) -> list[int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from udig_lab.model.chats import Prompt
+from udig_lab.model.segments import Span, located, require_tokens, segments_of
 
 Text = str | tuple[str, str]  # a text, or a question with its context
 
@@ -30,6 +33,7 @@ class Encoding:
         word_ids: L numbers, the word each token belongs to; None for special tokens.
         sequence_ids: L numbers, 0 for the text or question, 1 for the context; None for special tokens.
         token_types: (L,) int64 for models that read them, else None.
+        segment_of: L names, the segment of the prompt each token belongs to, None outside; None where there are none.
         rows: (L,) int64, rows of the table that stand in the place of ``input_ids``' own, while the model reads
             ``input_ids`` for all else it wants of them (positions, where the text ends); None where none do.
     """
@@ -41,6 +45,7 @@ class Encoding:
     word_ids: tuple[int | None, ...]
     sequence_ids: tuple[int | None, ...]
     token_types: Tensor | None = None
+    segment_of: tuple[str | None, ...] | None = None
     rows: Tensor | None = None
 
     def __len__(self) -> int:
@@ -52,7 +57,14 @@ class Encoding:
         return table[rows.to(table.device)]
 
 
-def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate: bool) -> list[Encoding]:
+def encode(
+    texts: Sequence[Text],
+    tokenizer: Any,
+    *,
+    limit: int | None,
+    truncate: bool,
+    segments: Sequence[Any] | None = None,
+) -> list[Encoding]:
     """Tokenise texts one by one (no padding: the engine pads batches itself).
 
     Args:
@@ -60,10 +72,13 @@ def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate
         tokenizer: a Hugging Face tokenizer.
         limit: the longest sequence the model reads, in tokens; None where the model names none.
         truncate: cut longer texts at ``limit`` (of a pair, the context); otherwise they are an error.
+        segments: of every text: names -> what stands there, the spans of these, or None. Where a text has some, all
+            that stands outside of them counts as special.
 
     Raises:
-        TypeError: an entry is neither a string nor a pair of strings.
-        ValueError: a text is empty, has nothing but special tokens, or is too long.
+        TypeError: an entry is neither a string nor a pair of strings, or segments are no dictionary of strings.
+        ValueError: a text is empty, has nothing but special tokens, or is too long; or its segments do not
+            stand there once each, in tokens of their own.
     """
     encodings = []
     for number, text in enumerate(texts):
@@ -75,11 +90,15 @@ def encode(texts: Sequence[Text], tokenizer: Any, *, limit: int | None, truncate
             )
         if not all(part.strip() for part in parts):
             raise ValueError(f"text {number} is empty; pass at least one word")
-        encodings.append(_tokenised(parts, tokenizer, limit, truncate, f"text {number}"))
+        own, name = segments[number] if segments is not None else None, f"text {number}"
+        spans = own or () if own is None or isinstance(own, list) else located(own, parts, name)
+        encodings.append(_tokenised(parts, tokenizer, limit, truncate, spans, name))
     return encodings
 
 
-def _tokenised(parts: Sequence[str], tokenizer: Any, limit: int | None, truncate: bool, name: str) -> Encoding:
+def _tokenised(
+    parts: Sequence[str], tokenizer: Any, limit: int | None, truncate: bool, spans: Sequence[Span], name: str
+) -> Encoding:
     parts = [type(part)(part.encode("utf8", "replace").decode("utf8")) for part in parts]  # half surrogate pairs
     options: dict[str, Any] = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
     if truncate and limit is not None:
@@ -101,36 +120,7 @@ def _tokenised(parts: Sequence[str], tokenizer: Any, limit: int | None, truncate
             f"{name} has {len(coded['input_ids'])} tokens but the model reads at most {limit}; "
             f"shorten it or pass max_length={limit} to cut it"
         )
-    return _from_tokenizer(coded, parts, tokenizer, name)
-
-
-class Prompt(str):
-    """A text that holds its special tokens already."""
-
-    __slots__ = ()
-
-
-def is_chat(text: Any) -> bool:
-    """Whether a text is a list of messages, each with its role."""
-    return isinstance(text, (list, tuple)) and bool(text) and all(isinstance(m, Mapping) and "role" in m for m in text)
-
-
-def rendered(chat: Any, tokenizer: Any) -> Prompt:
-    """Messages as the text that the tokenizer's template makes of them, up to where the answer begins.
-
-    Raises:
-        ValueError: a message says nothing, the tokenizer has no template, or it refuses the messages.
-    """
-    for number, message in enumerate(chat):
-        content = message.get("content")
-        if not isinstance(content, (str, list)) and not (content is None and message.get("tool_calls")):
-            raise ValueError(f"message {number} of a chat has the content {content!r}; pass its text")
-    if not getattr(tokenizer, "chat_template", None):
-        raise ValueError("this tokenizer has no chat template; pass the prompt as one text")
-    try:
-        return Prompt(tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True))
-    except Exception as error:  # templates are programs of their own, and raise what they like
-        raise ValueError(f"the chat template refuses these messages: {error}") from error
+    return _from_tokenizer(coded, parts, tokenizer, spans, name)
 
 
 def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encoding:
@@ -145,6 +135,7 @@ def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encodin
         pieces=encoding.pieces + tokens,
         word_ids=encoding.word_ids + (None,) * n,
         sequence_ids=encoding.sequence_ids + (None,) * n,
+        segment_of=None if encoding.segment_of is None else encoding.segment_of + (None,) * n,
         token_types=None,
     )
 
@@ -168,12 +159,17 @@ def scaffolding(tokenizer: Any) -> set[int]:
     return (markup | set(tokenizer.all_special_ids)) - {getattr(tokenizer, "unk_token_id", None)}
 
 
-def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str) -> Encoding:
+def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, spans: Sequence[Span], name: str) -> Encoding:
     ids = coded["input_ids"]
     tokens = tokenizer.convert_ids_to_tokens(ids)
     types = coded.get("token_type_ids")
     fixed_ids = scaffolding(tokenizer)
     if not tokenizer.is_fast:  # knows no offsets: every token is its own word
+        if spans:
+            raise ValueError(
+                f"{name} has segments, and this slow tokenizer does not show where its tokens stand; use a fast one, "
+                "or pass the prompt as one text without segments"
+            )
         special = [i in fixed_ids for i in ids]
         words = [None if fixed else position for position, fixed in enumerate(special)]
         sequence = [None if s else part for s, part in zip(special, _parts(ids, parts, tokenizer, name), strict=True)]
@@ -181,6 +177,11 @@ def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str)
     sequence = coded.sequence_ids()
     special = [s is None or i in fixed_ids for i, s in zip(ids, sequence, strict=True)]
     offsets = coded["offset_mapping"]
+    owners: list[str | None] | None = None
+    if spans:
+        owners = segments_of(spans, offsets, sequence, parts, name)
+        special = [fixed or owner is None for fixed, owner in zip(special, owners, strict=True)]
+        require_tokens(spans, owners, special, name)
     pieces = []
     end = 0
     for token, s, (a, b) in zip(tokens, sequence, offsets, strict=True):
@@ -191,7 +192,8 @@ def _from_tokenizer(coded: Any, parts: Sequence[str], tokenizer: Any, name: str)
             pieces.append(parts[s][max(a, end) : b])
             end = max(b, end)
     words = _word_ids(coded.word_ids(), special, sequence, offsets, parts)
-    return checked(ids, special, tokens, pieces, words, sequence, types, name)
+    whole = checked(ids, special, tokens, pieces, words, sequence, types, name)
+    return replace(whole, segment_of=None if owners is None else tuple(owners))
 
 
 def _parts(ids: Sequence[int], parts: Sequence[str], tokenizer: Any, name: str) -> list[int]:

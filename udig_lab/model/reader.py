@@ -163,7 +163,12 @@ class Reader:
 
 
 def read(
-    reader: Reader, embed: Callable[[int], Tensor], owners: Sequence[int], lengths: Sequence[int], budget: Budget
+    reader: Reader,
+    embed: Callable[[int], Tensor],
+    owners: Sequence[int],
+    lengths: Sequence[int],
+    budget: Budget,
+    keep: Callable[[Tensor, int], Tensor] | None = None,
 ) -> list[Tensor]:
     """Outputs of many sequences, without gradients, batched by length.
 
@@ -173,6 +178,8 @@ def read(
         owners: the text each sequence was made from.
         lengths: its number of tokens.
         budget: bounds a pass.
+        keep: makes of the output of sequence r what is kept of it: logits of a large vocabulary for thousands of
+            sequences would fill the memory. None keeps the output.
 
     Returns:
         one output a sequence; a span's is cut to the sequence's length.
@@ -183,7 +190,7 @@ def read(
         texts = torch.tensor([owners[r] for r in batch], device=embeddings.device)
         return budget.run(lambda rows: reader(embeddings[rows], mask[rows], texts[rows]), len(batch))
 
-    return _in_batches(outputs, lengths, budget, budget.pass_cost if reader.pads else 0, reader)
+    return _in_batches(outputs, lengths, budget, budget.pass_cost if reader.pads else 0, reader, keep)
 
 
 def read_own(
@@ -200,9 +207,14 @@ def read_own(
 
 
 def _in_batches(
-    outputs: Callable[[Sequence[int]], Tensor], lengths: Sequence[int], budget: Budget, padding: int, reader: Reader
+    outputs: Callable[[Sequence[int]], Tensor],
+    lengths: Sequence[int],
+    budget: Budget,
+    padding: int,
+    reader: Reader,
+    keep: Callable[[Tensor, int], Tensor] | None = None,
 ) -> list[Tensor]:
-    """Outputs of sequences in batches with at most so many tokens of padding."""
+    """Outputs of sequences, or what is kept of them, in batches with at most so many tokens of padding."""
     batches: list[list[int]] = [[]]
     for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):  # ascending: the newest is the longest
         full = len(batches[-1]) >= budget.fits(lengths[r])
@@ -213,7 +225,8 @@ def _in_batches(
     with torch.no_grad():
         for batch in batches:
             for r, row in zip(batch, outputs(batch), strict=True):
-                results[r] = row[:, : lengths[r]] if reader.text_model.task == "span" else row
+                own = row[:, : lengths[r]] if reader.text_model.task == "span" else row
+                results[r] = own if keep is None else keep(own, r)
     return results
 
 

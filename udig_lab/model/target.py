@@ -33,18 +33,18 @@ class Target:
             sum of its "logit"s.
         index: (N, c) what is explained in each text: a class, or two; start and end; the ids of a continuation,
             padded with -1. Where every class is explained, c is their number.
-        names: N labels; where every class is explained, C.
+        names: N labels; where every class is explained, C; where every token of continuations, N tuples of them.
         probabilities: N probabilities of what is explained, at the input; None where a head has none. Where every
             class is explained, N tuples of C.
         moving_target: explain the largest logit of every point instead (the published code's choice).
-        every: whether every class is explained.
+        every: whether every class is explained, or every token of a continuation, each behind those before it.
         link: how the head's numbers become probabilities (see ``heads.link_of``).
     """
 
     task: str
     output: str
     index: Tensor
-    names: tuple[str, ...]
+    names: tuple[Any, ...]
     probabilities: tuple[Any, ...]
     moving_target: bool = False
     every: bool = False
@@ -75,10 +75,21 @@ class Target:
         """Outputs (n, c, V) at the places of the c tokens of the longest continuation, index (n, c)."""
         scores = outputs.log_softmax(-1) if self.output == "log_prob" else outputs
         picked = scores.gather(2, index.clamp(min=0)[..., None])[..., 0]  # (n, c)
-        return (picked * (index >= 0)).sum(1)
+        counted = picked * (index >= 0)
+        return counted if self.every else counted.sum(1)
+
+    def name(self, i: int, c: int | None = None) -> str:
+        """The label of what is explained in text i; where it is every class or token, of number c."""
+        names = self.names if self.every and self.task not in GENERATING else self.names[i]
+        return str(names if c is None else names[c])
 
     def of(self, i: int, c: int | None = None) -> int | tuple[int, ...]:
-        """The index of text i as plain numbers: a class (of all, number c), or two; positions; or ids."""
+        """The index of text i as plain numbers: a class (of all, number c), or two; positions; or ids.
+
+        Of every token of a continuation, number c is its id, -1 behind the end of it.
+        """
+        if c is not None and self.task in GENERATING:
+            return (int(self.index[i, c]),)
         numbers = [n for n in self.index[i].tolist() if n >= 0]
         if c is not None:
             return int(numbers[c])
@@ -132,19 +143,6 @@ def resolve(
     if isinstance(target, str) and target == ALL:
         return _every(name, model, logits)
     return _classes(_one_each(target, len(encodings)), name, output, model, logits, moving_target)
-
-
-def continuations(
-    ids: Sequence[Sequence[int]], output: str | None, model: TextModel, outputs: Sequence[Tensor]
-) -> Target:
-    """The target of a language model: N continuations as token ids, and its outputs (c, V) at the input."""
-    name = output_of(output, model.task)
-    width = max(len(row) for row in ids)
-    index = torch.tensor([[*row, *[-1] * (width - len(row))] for row in ids], device=outputs[0].device)
-    names = [model.tokenizer.decode(row) if model.tokenizer is not None else str(list(row)) for row in ids]
-    everyone = torch.arange(len(ids), device=index.device)
-    log_prob = Target(model.task, "log_prob", index, tuple(names), ())(torch.stack(list(outputs)), everyone)
-    return Target(model.task, name, index, tuple(names), tuple(log_prob.exp().tolist()))
 
 
 def plain(wish: Any) -> Any:

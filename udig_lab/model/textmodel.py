@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from udig_lab.model.borrowing import Borrowed, lock_of
+from udig_lab.model.chats import is_chat, rendered
 from udig_lab.model.embedding import device_of, embedding_layer, table_of, unwrapped, version_of
 from udig_lab.model.heads import TASKS, task_of
 from udig_lab.model.ids import encode_ids, unpadded
-from udig_lab.model.inputs import Encoding, encode, is_chat, rendered
+from udig_lab.model.inputs import Encoding, encode
+from udig_lab.model.segments import one_each
 from udig_lab.model.vocabulary import Vocabulary
 
 
@@ -150,6 +152,7 @@ class TextModel:
         input_ids: Any = None,
         special_ids: Sequence[int] | None = None,
         max_length: int | None = None,
+        segments: Any = None,
     ) -> tuple[list[Encoding], bool]:
         """Tokenise what was given; True when it was a single text or sequence.
 
@@ -164,6 +167,10 @@ class TextModel:
         if max_length is not None and (type(max_length) is not int or max_length < 1):
             raise ValueError(f"max_length={max_length!r} leaves nothing of a text; pass 1 or more, or None")
         if input_ids is not None:
+            if segments is not None:
+                raise ValueError(
+                    "segments=… are parts of a text, which token ids do not show; pass the prompt as text"
+                )
             rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
             encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer)
             self._check_ids(encodings)
@@ -172,11 +179,16 @@ class TextModel:
             raise ValueError("texts need a tokenizer: pass tokenizer=…, or input_ids=… with special_ids=…")
         single = isinstance(texts, (str, tuple)) or is_chat(texts)
         listed = [texts] if single else _listed(texts)
-        listed = [rendered(chat, self.tokenizer) if is_chat(chat) else chat for chat in listed]
+        named = one_each(segments, len(listed))
+        for number, text in enumerate(listed):
+            if is_chat(text):
+                listed[number], messages = rendered(text, self.tokenizer)
+                named[number] = messages if named[number] is None else named[number]
         # A text that is longer than the model reads is cut only where that was asked for.
         cut = max_length is not None and (limit is None or max_length <= limit)
         with lock_of(self.tokenizer):  # it remembers how it last cut a text
-            return encode(listed, self.tokenizer, limit=max_length if cut else limit, truncate=cut), single
+            most = max_length if cut else limit
+            return encode(listed, self.tokenizer, limit=most, truncate=cut, segments=named), single
 
     def _check_ids(self, encodings: Sequence[Encoding]) -> None:
         rows, limit = len(self.table), self.limit
