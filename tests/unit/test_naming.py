@@ -53,7 +53,7 @@ def test_a_table_is_shown_with_names_and_dashes():
     assert captions == ["Lower is closer"]
     assert found == [
         *("word approximation error", "log-odds, mask, 20 %", "n"),
-        *("protocol", "variant", "baseline"),
+        *("protocol", "method", "baseline"),
         *("as_published", "IG", "mask", "0.500 [0.500, 0.500]", "-1.000 [-1.000, -1.000]", "20"),
         *("DeepLIFT", "mask", "0.500 [0.500, 0.500]", "–", "20"),
     ]
@@ -70,6 +70,6 @@ def test_an_empty_table_is_one_line(capsys):
 def test_a_caption_may_be_left_out():
     table = pd.DataFrame({"wae": [0.5]}, index=pd.Index(["udig_greedy"], name="variant"))
     assert cells(shown(table).to_html()) == (
-        ["word approximation error", "variant", "UDIG (greedy)", "0.500000"],
+        ["word approximation error", "method", "UDIG (greedy)", "0.500000"],
         [],
     )

@@ -66,5 +66,6 @@ def shown(table: pd.DataFrame, caption: str = "") -> Styler | None:
         print("nothing recorded" + (f": {caption}" if caption else ""))
         return None
     named = table.rename(index=title, level="variant") if "variant" in table.index.names else table
+    named = named.rename_axis(index={"variant": "method", "dataset": "data set"})
     styled = named.rename(columns=in_words).style.format(na_rep="–")
     return styled.set_caption(caption) if caption else styled
