@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,13 +70,15 @@ class Trace:
 
 def trace(
     model: Any,
-    text: Text,
+    text: Text | None = None,
     *,
     method: str = "ig",
     baseline: str | int | Tensor | None = None,
     target: Any = None,
     output: str | None = None,
     tokenizer: Any | None = None,
+    input_ids: Any | None = None,
+    special_ids: Sequence[int] | None = None,
     protocol: str | Protocol = "corrected",
     at: Any = None,
     **settings: Any,
@@ -83,13 +86,15 @@ def trace(
     """Explain one text and keep the path; arguments as for ``explain``.
 
     Raises:
-        ValueError: a method that follows no path, the contrast of two continuations or answers, whose paths are two,
-            or every class (see ``explain`` for the rest).
+        ValueError: a method that follows no path, several texts, the contrast of two continuations or answers, whose
+            paths are two, or every class (see ``explain`` for the rest).
     """
     text_model, protocol = as_text_model(model, tokenizer), as_protocol(protocol)
     entry = method_named(method)
     chosen = entry.settings(method, settings)
-    encodings, _ = text_model.encode(text)
+    encodings, _ = text_model.encode(text, input_ids=input_ids, special_ids=special_ids)
+    if len(encodings) > 1:
+        raise ValueError(f"a trace is one explanation, and these are {len(encodings)} texts; trace each of them alone")
     if text_model.task not in ONE_CLASS and sides_of(target, 1):
         raise ValueError("the contrast of two continuations or answers is made of two paths; trace each of them alone")
     if isinstance(target, str) and target == ALL:

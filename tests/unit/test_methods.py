@@ -189,6 +189,56 @@ def test_bad_settings_of_ig2(lab, keywords, message):
         ul.explain(lab, SENTENCE, method="ig2", **keywords)
 
 
+def test_references_may_be_token_ids(lab):
+    texts = ["a dull , tedious mess .", "dull"]
+    ids = [lab.tokenizer(text).input_ids for text in texts]
+    keywords = {"method": "ig2", "n_steps": 4, "step_size": 0.1}
+    expected = ul.explain(lab, SENTENCE, references=texts, **keywords).scores
+    for given in (ids, [np.array(row) for row in ids], tuple(map(tuple, ids))):
+        assert ul.explain(lab, SENTENCE, references=given, **keywords).scores == expected
+    bare = ul.TextModel(lab.model)
+    own = {"input_ids": lab.tokenizer(SENTENCE).input_ids, "special_ids": lab.tokenizer.all_special_ids, "baseline": 0}
+    trace = ul.trace(bare, references=ids, **own, **keywords)
+    assert trace.attribution.scores == pytest.approx(expected, abs=1e-6)
+    for references, error, message in [
+        (texts, ValueError, "need a tokenizer"),
+        (ids[0], ValueError, "references is one sequence of token ids"),
+        ([texts[0], ids[1]], TypeError, "references mixes texts and token ids"),
+        ([[len(lab.table)]], ValueError, "outside the vocabulary"),
+    ]:
+        with pytest.raises(error, match=message):
+            ul.explain(bare, references=references, **own, **keywords)
+
+
+def test_ig2_of_a_linear_representation_is_ig_from_the_reference():
+    """A table of numbers is a sequence as well; where h is the input, GradPath goes straight to the reference."""
+
+    class Linear(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.numbers = nn.Embedding.from_pretrained(torch.linspace(-2, 2, 41)[:, None].double())
+            self.last = nn.Linear(5, 2, bias=False).double()
+            self.last.weight.data = torch.tensor([[1.0, -2.0, 0.5, 0.0, 1.5]]).double() * torch.tensor([[-1.0], [1.0]])
+
+        def forward(self, ids):
+            return self.last(self.numbers(ids)[..., 0])
+
+    x, z = [30, 10, 25, 3, 33], [12, 24, 20, 30, 15]  # of the two classes
+    model = ul.TextModel(Linear())
+    table, way = model.table[:, 0], (model.table[x] - model.table[z]).norm()
+    keywords = {"input_ids": x, "special_ids": [], "baseline": "zero"}
+    trace = ul.trace(model, method="ig2", references=[z], n_steps=10, step_size=float(way) / 10, **keywords)
+    assert trace.attribution.target == 1
+    torch.testing.assert_close(trace.baseline, model.table[z])
+    due = model.model.last.weight[1].detach() * (table[x] - table[z])
+    torch.testing.assert_close(torch.tensor(trace.attribution.scores), due, check_dtype=False)
+
+
+def test_a_trace_is_of_one_text(lab):
+    with pytest.raises(ValueError, match="these are 2 texts"):
+        ul.trace(lab, ["dull", "good"])
+
+
 def test_a_reference_that_is_the_text_itself(lab):
     with pytest.raises(ValueError, match="same representation as the text"):
         ul.explain(lab, SENTENCE, method="ig2", target="negative", references=[SENTENCE])

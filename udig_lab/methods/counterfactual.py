@@ -15,6 +15,7 @@ from udig_lab.integrals import Integral, Lazy
 from udig_lab.methods.solution import Paths
 from udig_lab.model.asked import next_token
 from udig_lab.model.heads import reads_forward
+from udig_lab.model.ids import encode_ids, unpadded
 from udig_lab.model.inputs import Encoding, Text, encode
 from udig_lab.model.reader import Reader, read
 from udig_lab.problem import Problem
@@ -27,7 +28,7 @@ _CORPORA = {"ABBR": "trec"}  # by the name of the model's first class; for all o
 def ig2(
     problem: Problem,
     *,
-    references: Sequence[Text] | None = None,
+    references: Sequence[Text | Sequence[int]] | None = None,
     n_steps: int = 500,
     step_size: float = 0.01,
     layer: str | None = None,
@@ -40,9 +41,9 @@ def ig2(
 
     Args:
         problem: texts.
-        references: texts of another class, all of which are used; None takes the first four texts of a shipped
-            corpus to which the model gives another class: questions for a model with TREC's classes, else sentences
-            of sentiment.
+        references: texts of another class, or their token ids (a list or array each), all of which are used; None
+            takes the first four texts of a shipped corpus to which the model gives another class: questions for a
+            model with TREC's classes, else sentences of sentiment.
         n_steps: T, steps of the path.
         step_size: eta, length of a step in the space of all L D embedding numbers.
         layer: name of the module whose output represents a text (of an output with a row per token, the first is
@@ -164,7 +165,9 @@ class _Descent(Lazy):
 class _References:
     """Representations of the references of every text."""
 
-    def __init__(self, problem: Problem, references: Sequence[Text] | None, module: nn.Module, at_input: bool):
+    def __init__(
+        self, problem: Problem, references: Sequence[Text | Sequence[int]] | None, module: nn.Module, at_input: bool
+    ):
         self.problem = problem
         self.limit = _DEFAULTS if references is None else len(references)
         encodings = _encoded(problem, references)
@@ -195,18 +198,35 @@ class _References:
         return self.vectors[list(other)[: self.limit]]
 
 
-def _encoded(problem: Problem, references: Sequence[Text] | None) -> list[Encoding]:
+def _encoded(problem: Problem, references: Sequence[Text | Sequence[int]] | None) -> list[Encoding]:
     model = problem.model
     if references is None:
         if model.task != "classification" or model.tokenizer is None:
-            raise ValueError("ig2 has no references of its own for this model; pass references=[…], texts to move to")
+            raise ValueError(
+                "ig2 has no references of its own for this model; pass references=[…], texts or token ids to move to"
+            )
         corpus = _CORPORA.get(model.class_name(0), "sst2")
         references = examples(corpus, limit=_AMONG)["text"].tolist()
     if isinstance(references, str) or not len(references):
         raise ValueError("references is empty or a single string; pass a list of texts of another class")
+    texts = [isinstance(r, str) or (isinstance(r, tuple) and isinstance(r[0], str)) for r in references]
+    if not any(texts):
+        return _of_ids(problem, references)
+    if not all(texts):
+        raise TypeError("references mixes texts and token ids; pass a list of one kind")
     if model.tokenizer is None:
-        raise ValueError("references need a tokenizer; pass tokenizer=…")
-    return encode(list(references), model.tokenizer, limit=model.limit, truncate=True)
+        raise ValueError("references that are texts need a tokenizer; pass tokenizer=…, or their token ids")
+    return encode(list(references), model.tokenizer, limit=model.limit, truncate=True)  # type: ignore[arg-type]
+
+
+def _of_ids(problem: Problem, references: Any) -> list[Encoding]:
+    """References that came as token ids: nothing moves in them, so it is no matter which are special."""
+    rows, types, single = unpadded(references, None)
+    if single:
+        raise ValueError("references is one sequence of token ids; pass a list of them, such as [ids]")
+    encodings = encode_ids(rows, types, special_ids=[], tokenizer=problem.model.tokenizer)
+    problem.model.check_ids(encodings)
+    return encodings
 
 
 def _layer(model: nn.Module, name: str | None) -> nn.Module:

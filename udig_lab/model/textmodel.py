@@ -173,7 +173,7 @@ class TextModel:
                 )
             rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
             encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer)
-            self._check_ids(encodings)
+            self.check_ids(encodings)
             return encodings, single
         if self.tokenizer is None:
             raise ValueError("texts need a tokenizer: pass tokenizer=…, or input_ids=… with special_ids=…")
@@ -190,7 +190,12 @@ class TextModel:
             most = max_length if cut else limit
             return encode(listed, self.tokenizer, limit=most, truncate=cut, segments=named), single
 
-    def _check_ids(self, encodings: Sequence[Encoding]) -> None:
+    def check_ids(self, encodings: Sequence[Encoding]) -> None:
+        """Whether the table has the rows that are asked for, and the model reads sequences as long.
+
+        Raises:
+            ValueError: it has not, or does not.
+        """
         rows, limit = len(self.table), self.limit
         for number, encoding in enumerate(encodings):
             low, high = int(encoding.input_ids.min()), int(encoding.input_ids.max())
