@@ -43,7 +43,11 @@ def grid_html(
         caption: what it shows.
         corner: what the names of the rows are.
     """
-    heads = "".join(f'<th scope="col" style="white-space:nowrap">{escape(name)}</th>' for name in [corner, *columns])
+    sides = ["left", *["right"] * len(columns)]  # heads stand over their values
+    heads = "".join(
+        f'<th scope="col" style="text-align:{side};white-space:nowrap">{escape(name)}</th>'
+        for name, side in zip([corner, *columns], sides, strict=True)
+    )
     lines = []
     for name, numbers, row in zip(rows, values, shares(values), strict=True):
         cells = "".join(_cell(number, share) for number, share in zip(numbers, row, strict=True))
