@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 import udig_lab as ul
-from udig_lab.colours import NEGATIVE, POSITIVE
-from udig_lab.heatmap import shades
+from udig_lab.drawing.colours import NEGATIVE, POSITIVE
+from udig_lab.drawing.heatmap import shades
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 SENTENCE = "the acting is wooden but the ending moved me"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -14,16 +13,13 @@ import pandas as pd
 from rich.console import Group
 
 from udig_lab.attribution import Attribution
-from udig_lab.explainer import attributions_of, explain
-from udig_lab.heatgrid import grid_html, grid_to_terminal
-from udig_lab.heatmap import visible
-from udig_lab.methods import method as method_named
+from udig_lab.drawing.heatgrid import grid_html, grid_to_terminal
+from udig_lab.drawing.heatmap import visible
+from udig_lab.explainer import attributions_of, call_of
 from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import GENERATING
-from udig_lab.model.protocol import as_protocol
 from udig_lab.model.target import ALL
-from udig_lab.model.textmodel import as_text_model
 from udig_lab.problem import posed
 
 
@@ -112,11 +108,7 @@ def explain_answer(
         ValueError, TypeError: as for ``explain``; a model that writes nothing, a contrast of two answers, or a method
             whose scores do not add up over tokens.
     """
-    call = inspect.signature(explain).bind(model, texts, target=target, **options)
-    call.apply_defaults()
-    given = call.arguments
-    text_model, entry = as_text_model(model, given["tokenizer"]), method_named(given["method"])
-    settings, protocol = entry.settings(given["method"], given["settings"]), as_protocol(given["protocol"])
+    text_model, entry, settings, encodings, single, given, posing = call_of(model, texts, target=target, **options)
     if text_model.task not in GENERATING:
         raise ValueError(
             f"{text_model.name} is a {text_model.task} model, which writes no answer; use explain, with "
@@ -127,13 +119,9 @@ def explain_answer(
             f"{given['method']} is not linear in F, so its scores of an answer's tokens do not add up to those of the "
             "answer; explain it as a whole"
         )
-    names = ("input_ids", "special_ids", "max_length", "segments")
-    encodings, single = text_model.encode(texts, **{name: given[name] for name in names})
     if sides_of(target, len(encodings)) is not None:
         raise ValueError("target=(this, that) is a contrast of two answers; pass one answer, and explain each alone")
-    posing = {name: given[name] for name in inspect.signature(posed).parameters.keys() & given.keys() - {"model"}}
-    posing |= {"protocol": protocol}
-    made_by = {"method": given["method"], "protocol": protocol.name, "settings": settings}
+    made_by = {"method": given["method"], "protocol": posing["protocol"].name, "settings": settings}
     together = entry.every and settings.get("rule") not in UNFORESEEN
     parts: list[list[Attribution]] = [[] for _ in encodings]  # of every text, its tokens
     part, begin = 0, time.perf_counter()

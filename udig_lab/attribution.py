@@ -9,14 +9,14 @@ import pandas as pd
 import torch
 
 from udig_lab import saving
+from udig_lab.drawing.heatmap import shades, to_html, visible
+from udig_lab.drawing.picture import Picture, show
 from udig_lab.fields import CHECKS, PER_TOKEN
-from udig_lab.heatmap import shades, to_html, visible
 from udig_lab.methods.controlled import allowed_error
 from udig_lab.methods.trees import Group
 from udig_lab.model.answers import words_between
 from udig_lab.model.inputs import Encoding
-from udig_lab.model.segments import TOKEN
-from udig_lab.picture import Picture, show
+from udig_lab.model.segments import TOKEN, places_of
 
 
 @dataclass(frozen=True)
@@ -170,11 +170,8 @@ class Attribution:
         """
         if self.segment_of is None:
             raise ValueError("this text has no segments; explain it with segments=…, or as a chat")
-        sums: dict[str, float] = {}
-        for name, fixed, score in zip(self.segment_of, self.special, self.scores, strict=True):
-            if name is not None and not fixed:
-                sums[name] = sums.get(name, 0.0) + score
-        return sums
+        places = places_of(self.segment_of, self.special)
+        return {name: sum(self.scores[i] for i in own) for name, own in places.items()}
 
     def shown(self) -> list[tuple[str, float]]:
         """What is shown with its score: words, or segments by their names."""
@@ -245,7 +242,7 @@ class Attribution:
         sums = list(self.segments().items())
         if self.by == TOKEN:
             return to_html(self.words(), caption, {"segment": sums, "word": self.words()})
-        places = {name: [i for i, owner in enumerate(self.segment_of) if owner == name] for name, _ in sums}
+        places = places_of(self.segment_of, self.special)
         texts = [(words_between(self.encoding, places[name][0], places[name][-1]), score) for name, score in sums]
         return to_html(texts, caption, {"segment": sums})
 

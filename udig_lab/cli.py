@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from udig_lab.drawing.heatmap import to_terminal, visible
 from udig_lab.experiments import grid, own_folder, run
 from udig_lab.experiments.ledger import ledger
 from udig_lab.experiments.origin import working_device
 from udig_lab.experiments.shelf import dataset_of
 from udig_lab.explainer import explain
-from udig_lab.heatmap import to_terminal, visible
 from udig_lab.methods import METHODS
 from udig_lab.methods.anchors import STRATEGIES
 from udig_lab.model.load import DATASETS, PROFILES, load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -13,17 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udig_lab.explainer import explain, wishes_of
+from udig_lab.explainer import call_of, wishes_of
 from udig_lab.integrals import Integral, Lazy
-from udig_lab.memory import MemoryMeter
 from udig_lab.methods import Method, Passes, Paths, Solution
-from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import AnchorSearch
 from udig_lab.methods.coalitions import players
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
-from udig_lab.model.protocol import as_protocol
-from udig_lab.model.textmodel import as_text_model
+from udig_lab.model.memory import MemoryMeter
 from udig_lab.paths import straight
 from udig_lab.problem import Problem, posed
 
@@ -86,17 +82,10 @@ def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
     Raises:
         ValueError, TypeError: what ``explain`` would say.
     """
-    call = inspect.signature(explain).bind(model, texts, **options)
-    call.apply_defaults()
-    given = call.arguments
-    text_model, entry = as_text_model(model, given["tokenizer"]), method_named(given["method"])
-    settings = entry.settings(given["method"], given["settings"])
-    names = ("input_ids", "special_ids", "max_length", "segments")
-    encodings, _ = text_model.encode(texts, **{name: given[name] for name in names})
+    text_model, entry, settings, encodings, _, given, posing = call_of(model, texts, **options)
     n = len(encodings)
     wishes = wishes_of(text_model, given["method"], settings, given["target"], given["output"], n)
-    posing = {name: given[name] for name in inspect.signature(posed).parameters.keys() & given.keys() - {"model"}}
-    posing |= {"protocol": as_protocol(given["protocol"]), "progress": False}
+    posing |= {"progress": False}
 
     def measured(i: int) -> _Measured:
         own = {name: _of(i, value, n, text_model.task) for name, value in (("target", wishes[0]), ("at", given["at"]))}

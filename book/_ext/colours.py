@@ -5,7 +5,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from udig_lab.colours import NEGATIVE, POSITIVE, THEMES
+from udig_lab.drawing.colours import NEGATIVE, POSITIVE, THEMES
 
 WHERE = {"light": ":root", "dark": 'html[data-theme="dark"]'}
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from explorers.common import WAYS, Json, Lab
+from udig_lab.drawing.heatmap import coloured
 from udig_lab.experiments.ledger import NONE, distinct, ledger
-from udig_lab.heatmap import coloured
 
 SENTENCE = "not a bad film at all"
 METHODS = ("ig", "udig", "sig")

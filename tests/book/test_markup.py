@@ -127,7 +127,7 @@ def test_no_interval_of_the_book_breaks(html: Path, name: str):
 
 
 def test_the_sheets_get_the_packages_colours(html: Path):
-    colours = runpy.run_path(str(ROOT / "udig_lab" / "colours.py"))  # alone: the package takes seconds
+    colours = runpy.run_path(str(ROOT / "udig_lab" / "drawing" / "colours.py"))  # alone: the package takes seconds
     sheet = (html / "_static" / "colours.css").read_text(encoding="utf8")
     light, dark = sheet.split('html[data-theme="dark"]')
     assert f"--ul-positive: {', '.join(map(str, colours['POSITIVE']))};" in light

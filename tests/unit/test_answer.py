@@ -9,7 +9,7 @@ from rich.console import Console
 from small import BART, BERT, DECODER, LONGER, TEXT, K, built, outputs
 
 import udig_lab as ul
-from udig_lab.heatgrid import grid_html, grid_to_terminal, shares
+from udig_lab.drawing.heatgrid import grid_html, grid_to_terminal, shares
 from udig_lab.methods import METHODS
 
 ANSWER = "the good cake"

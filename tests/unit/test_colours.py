@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from udig_lab.colours import NEGATIVE, POSITIVE, THEMES
-from udig_lab.heatmap import STRONGEST
+from udig_lab.drawing.colours import NEGATIVE, POSITIVE, THEMES
+from udig_lab.drawing.heatmap import STRONGEST
 
 ROOT = Path(__file__).parents[2]
 ON_PAPER = {"#111", "#fff", "#f6f6f6"}  # whatever the screen shows, and in the reader's own high contrast

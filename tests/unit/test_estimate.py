@@ -8,8 +8,8 @@ from torch import nn
 
 import udig_lab as ul
 from udig_lab import estimate
-from udig_lab.memory import MemoryMeter
 from udig_lab.methods import METHODS
+from udig_lab.model.memory import MemoryMeter
 
 TEXTS = ["quite dull", "a gorgeous , witty , seductive movie .", "a film that asks for patience and rewards it"]
 SMALL = {"n_steps": 5, "n_neighbors": 9}

@@ -8,8 +8,8 @@ from fontfile import small_font
 from matplotlib.font_manager import fontManager
 
 import udig_lab as ul
-from udig_lab.fonts import reader_fonts
-from udig_lab.picture import show
+from udig_lab.drawing.fonts import reader_fonts
+from udig_lab.drawing.picture import show
 
 TEXT = "这 𓀀"  # DejaVu holds neither
 

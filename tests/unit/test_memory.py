@@ -6,7 +6,7 @@ from torch import nn
 from wordlevel import word_tokenizer
 
 import udig_lab as ul
-from udig_lab.memory import MemoryMeter
+from udig_lab.model.memory import MemoryMeter
 
 FEW, MANY = 50, 1600
 GROWTH = 1.2

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 import udig_lab as ul
 from udig_lab.faithfulness.erasure import erase, selected
-from udig_lab.memory import MemoryMeter
+from udig_lab.model.memory import MemoryMeter
 from udig_lab.model.protocol import AS_PUBLISHED
 
 HOW = {"tokenizer": DECODER, "baseline": "unk"}

@@ -6,10 +6,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Rooms behind the others: nobody calls them from outside.
 INNER = {
-    *("colours", "fonts", "memory", "fields", "saving", "methods.settings", "model", "faithfulness"),
+    *("drawing", "drawing.colours", "drawing.fonts", "fields", "saving", "methods.settings", "model", "faithfulness"),
     *(
         f"model.{room}"
-        for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "precision", "reader")
+        for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "memory", "precision", "reader")
     ),
     # The public part of experiments is listed.
     *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "making", "origin", "guard", "shelf"))),

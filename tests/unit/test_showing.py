@@ -11,7 +11,7 @@ from conftest import PATHS, QUICK, SENTENCE
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
-from udig_lab.heatmap import shades, to_html, to_terminal
+from udig_lab.drawing.heatmap import shades, to_html, to_terminal
 
 HOSTILE = [("<script>alert(1)</script>", 1.0), ('"&', -2.0), ("plain", 0.0)]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import udig_lab as ul
 from udig_lab.attribution import Attribution
 from udig_lab.cli import main
-from udig_lab.heatmap import to_terminal, visible
+from udig_lab.drawing.heatmap import to_terminal, visible
 
 HOSTILE = "fan\x1bcy pro\x9bJect \u202eevil\u2066 \x07"
 _SENT = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

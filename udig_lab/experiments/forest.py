@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.drawing.picture import Picture, show
 from udig_lab.experiments.across import ASKED
 from udig_lab.experiments.claims import claims, rule
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
@@ -16,7 +17,6 @@ from udig_lab.experiments.findings import side
 from udig_lab.experiments.naming import DATASET_TITLES, in_words, title
 from udig_lab.experiments.tables import better
 from udig_lab.experiments.verdicts import called, verdicts
-from udig_lab.picture import Picture, show
 
 _COLOURS = {BETTER: "C0", WORSE: "C1", EQUAL: "C2", OPEN: "C5"}
 _MARKS = {"comprehensiveness": "o", "sufficiency": "s", "log_odds": "^"}

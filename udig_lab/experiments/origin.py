@@ -21,10 +21,10 @@ from udig_lab.data import examples, texts
 from udig_lab.experiments.cell import FORMAT, WITHOUT_CODE, Cell
 from udig_lab.experiments.claims import registered_claims
 from udig_lab.experiments.code import KNOWN, code_of, source_sha256
+from udig_lab.experiments.own_data import CLASSES, fitted, own_examples
 from udig_lab.experiments.shelf import configuration_sha256, located, state
 from udig_lab.model.load import load
 from udig_lab.model.textmodel import TextModel
-from udig_lab.own_data import CLASSES, fitted, own_examples
 
 _Key = tuple[Any, ...]  # names and places, and in which state what lies there is: another one is read anew
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from udig_lab.drawing.picture import Picture, show
 from udig_lab.experiments.naming import in_words, title
 from udig_lab.experiments.rows import of_one_model
 from udig_lab.experiments.tables import BY, better, rank_correlations
 from udig_lab.faithfulness.statistics import Interval, interval
-from udig_lab.picture import Picture, show
 
 _BASELINES = {"pad": ("s", "C1"), "mask": ("o", "C0"), "none": ("D", "C2"), "zero": ("^", "C3")}
 _METHODS = "o^sDvPX*<>"  # markers of the curves

@@ -19,7 +19,7 @@ from udig_lab.model.heads import AT_A_POSITION, GENERATING, ONE_CLASS, link_of, 
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.protocol import Protocol
 from udig_lab.model.reader import Reader, read
-from udig_lab.model.segments import SEGMENT
+from udig_lab.model.segments import SEGMENT, places_of
 from udig_lab.model.target import CONTRAST
 from udig_lab.model.textmodel import TextModel, left_as_found
 
@@ -87,11 +87,7 @@ def require_judgeable(attributions: Sequence[Attribution], shares: Sequence[floa
 def units(attribution: Attribution, protocol: Protocol) -> list[list[int]]:
     """The positions that are taken out together: tokens, the pieces of a word, or a segment's tokens."""
     if attribution.by == SEGMENT and attribution.segment_of is not None:
-        named: dict[str, list[int]] = {}
-        for i, (name, fixed) in enumerate(zip(attribution.segment_of, attribution.special, strict=True)):
-            if name is not None and not fixed:
-                named.setdefault(name, []).append(i)
-        return list(named.values())
+        return list(places_of(attribution.segment_of, attribution.special).values())
     if protocol.special_tokens_compete:
         return [[i] for i, fixed in enumerate(said(attribution).tolist()) if not fixed]
     places = [i for i, fixed in enumerate(attribution.special) if not fixed]

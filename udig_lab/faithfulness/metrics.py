@@ -34,8 +34,9 @@ from udig_lab.faithfulness.erasure import (
 from udig_lab.faithfulness.familiarity import in_distribution, masked_at_random
 from udig_lab.faithfulness.masking import area_against_random, f_fidelity, masking_curve
 from udig_lab.faithfulness.soft import soft
+from udig_lab.model.baseline import special_row
 from udig_lab.model.protocol import Protocol, as_protocol
-from udig_lab.model.textmodel import TextModel, as_text_model
+from udig_lab.model.textmodel import as_text_model
 
 __all__ = [
     "aopc",
@@ -196,7 +197,9 @@ def measure(
     """
     usual, tops = usual_replacement(model, None), as_protocol(protocol).shares
     columns = {("", top, keep): Erasure(top, keep, usual) for keep in (False, True) for top in tops}
-    for token in _tokens(as_text_model(model, None)):
+    for token in ("mask", "pad"):
+        if special_row(token, as_text_model(model, None)) is None:
+            continue
         columns |= {(f"_{token}", _BEST, keep): Erasure(_BEST, keep, token) for keep in (False, True)}
     different = list(dict.fromkeys(columns.values()))  # what a span model's text shares is read once
     probability, (before, *after) = _read(model, attributions, different, protocol)
@@ -211,14 +214,6 @@ def measure(
     for name in ("comprehensiveness", "sufficiency"):
         measured[f"aopc_{name}"] = torch.stack([measured[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
     return pd.DataFrame({name: values.float().numpy() for name, values in measured.items()})
-
-
-def _tokens(model: TextModel) -> list[str]:
-    """Of mask and pad those that a model has."""
-    tokenizer = model.tokenizer
-    own = {"mask": getattr(tokenizer, "mask_token_id", None), "pad": getattr(tokenizer, "pad_token_id", None)}
-    own["pad"] = getattr(model.config, "pad_token_id", None) if own["pad"] is None else own["pad"]
-    return [name for name, row in own.items() if row is not None]
 
 
 def usual_replacement(model: Any, replacement: str | int | None) -> str | int:

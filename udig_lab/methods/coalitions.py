@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.model.inputs import Encoding
-from udig_lab.model.segments import TOKEN
+from udig_lab.model.segments import TOKEN, places_of
 from udig_lab.problem import Problem
 
 
@@ -20,9 +20,10 @@ def players(encoding: Encoding, by: str = TOKEN) -> Tensor:
     moves = ~encoding.special
     if by == TOKEN or encoding.segment_of is None:
         return torch.where(moves, moves.cumsum(0) - 1, -1)
-    numbers: dict[str | None, int] = {}
-    pairs = zip(encoding.segment_of, moves.tolist(), strict=True)
-    return torch.tensor([numbers.setdefault(name, len(numbers)) if moving else -1 for name, moving in pairs])
+    owners = torch.full_like(encoding.input_ids, -1, device="cpu")
+    for number, places in enumerate(places_of(encoding.segment_of, encoding.special.tolist()).values()):
+        owners[places] = number
+    return owners
 
 
 def n_players(problem: Problem, i: int) -> int:

@@ -104,12 +104,16 @@ def _default(model: TextModel) -> str:
     )
 
 
+def special_row(name: str, model: TextModel) -> int | None:
+    """The row of "mask", "pad" or another special token; None if the model has none."""
+    row = getattr(model.tokenizer, f"{name}_token_id", None)
+    return getattr(model.config, "pad_token_id", None) if row is None and name == "pad" else row
+
+
 def _row(name: str, model: TextModel) -> int:
     """The row of a named special token or of any token of the vocabulary."""
     tokenizer: Any = model.tokenizer
-    row = getattr(tokenizer, f"{name}_token_id", None) if name in NAMED else None
-    if row is None and name == "pad":
-        row = getattr(getattr(model.model, "config", None), "pad_token_id", None)
+    row = special_row(name, model) if name in NAMED else None
     if row is None and tokenizer is not None:
         row = tokenizer.get_vocab().get(name)
     if row is None:

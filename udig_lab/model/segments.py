@@ -126,6 +126,20 @@ def segments_of(
     return owners
 
 
+def places_of(owners: Sequence[str | None], special: Sequence[bool]) -> dict[str, list[int]]:
+    """The positions of each segment's tokens, those of special ones left out; segments in the order of the text.
+
+    Args:
+        owners: the segment of each of L tokens, as ``segments_of`` returns them.
+        special: L, true for tokens that stay as they are.
+    """
+    places: dict[str, list[int]] = {}
+    for i, (name, fixed) in enumerate(zip(owners, special, strict=True)):
+        if name is not None and not fixed:
+            places.setdefault(name, []).append(i)
+    return places
+
+
 def require_segments(by: str, owners: Sequence[Sequence[str | None] | None]) -> None:
     """Whether what shall move as one is there in every text.
 

@@ -197,7 +197,7 @@ export function ticks([low, high], count = 4) {
 /** The attribute `d` of a path through [x, y] in pixels. */
 export const line = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}`;
 
-/** The package's heat map (udig_lab/heatmap.py, udig_lab/colours.py): orange and solid for the class, blue and dashed against it. */
+/** The package's heat map (udig_lab/drawing/heatmap.py, udig_lab/drawing/colours.py): orange and solid for the class, blue and dashed against it. */
 export function heat(node, shade) {
   const colour = `var(--ul-${shade >= 0 ? "positive" : "negative"})`;
   const size = Math.abs(shade);

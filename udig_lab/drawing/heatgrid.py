@@ -14,8 +14,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from udig_lab.colours import NEGATIVE, POSITIVE
-from udig_lab.heatmap import STRONGEST, visible
+from udig_lab.drawing.colours import NEGATIVE, POSITIVE
+from udig_lab.drawing.heatmap import STRONGEST, visible
 
 _NAME = "text-align:left;font-weight:normal;overflow-wrap:break-word"  # words stay whole, and columns as wide as they
 _ABREAST = 6  # columns of numbers beside the words that a terminal of 80 characters has room for

@@ -14,8 +14,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from cycler import cycler
 
-from udig_lab.colours import THEMES
-from udig_lab.fonts import FONT, fit_fonts, reader_fonts, warn_of
+from udig_lab.drawing.colours import THEMES
+from udig_lab.drawing.fonts import FONT, fit_fonts, reader_fonts, warn_of
 
 _DPI = 110  # dots an inch, as figures are saved
 _WIDE = 7.5  # inches: a wider figure keeps a legible size on a phone, and scrolls there

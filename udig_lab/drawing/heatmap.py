@@ -13,7 +13,7 @@ from html import escape
 from rich.table import Table
 from rich.text import Text
 
-from udig_lab.colours import NEGATIVE, POSITIVE
+from udig_lab.drawing.colours import NEGATIVE, POSITIVE
 
 # What a terminal obeys, or what turns the direction of what stands near it: C0 and C1 controls, lone surrogates, line
 # and paragraph separators, bidirectional controls.
