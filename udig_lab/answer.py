@@ -67,7 +67,7 @@ class AnswerAttribution:
         a = self.whole
         caption = (
             f"{a.method} · what each token of “{a.target_name.strip()}” owes to the prompt, in {a.output} · baseline "
-            f"{a.baseline} · sum {a.total:+.3f}, F(x) - F(x') {a.f_input - a.f_baseline:+.3f}"
+            f"{a.baseline} · {a.balance}"
         )
         caption += f" · {a.remark}" if a.remark else ""
         return grid_html(*self._grid(), caption, "word" if a.by == "token" else a.by)

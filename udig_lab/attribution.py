@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -147,6 +148,14 @@ class Attribution:
             return ""
         return f"not converged: errors up to {max(self.errors):.2f} after {self.evaluations} gradients"
 
+    @property
+    def balance(self) -> str:
+        """What the scores sum to and what they should, in a caption's words; random scores claim no sum."""
+        change = f"F(x) - F(x') {self.f_input - self.f_baseline:+.3f}"
+        if math.isnan(self.total):
+            return f"no sum is claimed, {change}"
+        return f"sum {self.total:+.3f}, {change}, Δ% = {self.delta_percent:.1f}"
+
     def words(self) -> list[tuple[str, float]]:
         """Words with their scores: word pieces joined, their scores added, special tokens left out."""
         merged: list[tuple[str, float]] = []
@@ -234,8 +243,7 @@ class Attribution:
         remark = f" · {self.remark}" if self.remark else ""
         caption = (
             f"{self.method} · {self.target_name}{self._p(' (probability ', ')')} · baseline {self.baseline} · "
-            f"sum {self.total:+.3f}, F(x) - F(x') {self.f_input - self.f_baseline:+.3f}, "
-            f"Δ% = {self.delta_percent:.1f}{remark}"
+            f"{self.balance}{remark}"
         )
         if self.segment_of is None:
             return to_html(self.words(), caption)

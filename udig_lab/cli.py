@@ -168,8 +168,7 @@ def _explain(options: argparse.Namespace) -> int:
     likely = "" if result.probability is None else f" with probability {result.probability:.3f}"
     console.print(
         f"{result.method}, baseline {visible(result.baseline)}: {visible(result.target_name)}{likely}; "
-        f"sum {result.total:+.3f}, F(x) - F(x') = {result.f_input - result.f_baseline:+.3f} "
-        f"(Δ% = {result.delta_percent:.1f}), {result.evaluations} gradients",
+        f"{result.balance}; {result.evaluations} gradients",
         markup=False,
         highlight=False,
         soft_wrap=True,

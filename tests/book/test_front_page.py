@@ -41,10 +41,35 @@ def test_ones_own_sentence_is_one_click_away_and_before_the_meter(html: Path):
         assert word in words, f"{word} is not explained before the meter"
 
 
+def found(html: Path, name: str) -> str:
+    """The first lines of a page that measures."""
+    notebook = html / "_sources" / "notebooks" / f"{name}.ipynb"
+    (finding,) = filter(is_finding, json.loads(notebook.read_text(encoding="utf8"))["cells"])
+    return said(finding).replace("\n", " ")
+
+
+def test_what_was_found_is_what_the_pages_found(html: Path):
+    """The front page states no number of theirs, but it states sides; rows may change them."""
+    front = soup(html / "book" / "index.html").select_one("article").get_text(" ")
+    assert re.search(r"claims\s+are not decided, and\s+few hold", front)
+    claims, held, open_ = map(
+        int,
+        re.search(
+            r"Of (\d+) registered claims (\d+) holds?\b.* (\d+) (?:is|are) not", found(html, "faithfulness/trial")
+        ).groups(),
+    )
+    assert held < claims / 4
+    assert open_ > claims / 2
+    assert re.search(r"SIG and DIG beat IG when words are deleted, and\s+lose", front)
+    _, deleted, masked = found(html, "experiments/sst2").split(" - ")
+    for sides, word in ((deleted, "better than IG: "), (masked, "worse than IG: ")):
+        decided = sides.partition(word)[2].partition(";")[0]
+        assert "SIG" in decided, f"{sides}: SIG is not {word}"
+        assert "DIG " in decided.replace("UDIG ", ""), f"{sides}: DIG is not {word}"
+
+
 def test_the_card_says_how_many_published_numbers_can_be_compared(html: Path):
     card = soup(html / "book" / "index.html").find(string=re.compile("published numbers,")).find_parent("p").get_text()
-    notebook = html / "_sources" / "notebooks" / "faithfulness" / "ledger.ipynb"
-    (finding,) = filter(is_finding, json.loads(notebook.read_text(encoding="utf8"))["cells"])
-    ledger = re.search(r"(\d+) of (\d+) published .* (\d+) tests", said(finding).replace("\n", " "))
+    ledger = re.search(r"(\d+) of (\d+) published .* (\d+) tests", found(html, "faithfulness/ledger"))
     compared, published, tests = ledger.groups()
     assert re.findall(r"\d+", card) == [published, compared, tests]

@@ -57,6 +57,15 @@ def test_json_round_trip(lab):
     assert len(text) < 10_000
 
 
+def test_random_scores_claim_no_sum(lab):
+    """They have none, and no caption shows one that is not a number."""
+    a = ul.explain(lab, SENTENCE, method="random")
+    assert a.balance.startswith("no sum is claimed, F(x) - F(x') ")
+    assert "nan" not in a._repr_html_()
+    b = ul.explain(lab, SENTENCE)
+    assert f"sum {b.total:+.3f}" in b._repr_html_()
+
+
 def test_delta_percent_without_change():
     empty = Attribution(("a",), ("a",), (1,), (0,), (0.5,), (False,), 0, "", "logit", 1.0, 2.0, 2.0, "ig", "pad")
     assert empty.delta == 0.5
@@ -106,8 +115,17 @@ def test_panels_stack_on_a_phone(panels, columns, in_a_row):
     assert "--ul-inches" not in html
 
 
-def test_one_panel_has_one_drawing_unless_another_is_given():
+def test_a_panel_is_drawn_anew_for_a_phone():
+    """Not shrunk to half its size: as many pixels an inch on a phone as on a desk."""
+    picture = ul.plots.show(lines, alt="a line", size=(6.4, 3.6))
+    narrow, tall = size_of(picture.narrow["dark"])
+    assert narrow <= 4.5 * 110
+    assert tall > 3.3 * 110
+
+
+def test_a_panel_too_wide_for_a_phone_has_one_drawing_unless_another_is_given():
     assert not ul.plots.show(lines, alt="a line", size=(9, 3)).narrow
+    assert not ul.plots.show(lines, alt="a line", size=(4, 3)).narrow, "it has a phone's width already"
     assert not ul.plots.show(lines, alt="lines", panels=2, size=(9, 3), narrow=False).narrow
     given = ul.plots.show(lines, alt="a line", size=(9, 3), narrow=lines, narrow_height=6)
     narrow, tall = size_of(given.narrow["dark"])

@@ -119,8 +119,9 @@ def show(
         panels: number of axes.
         columns: axes in a row; None puts all in one.
         size: of the whole figure, in inches.
-        narrow: for phones: True calls ``draw`` again with panels one below the other, or does nothing where there is
-            one panel only; False leaves it at the one drawing; a function is called with one axes.
+        narrow: for phones: True calls ``draw`` again on less width, panels one below the other; a single panel wider
+            than 7.5 inches keeps its one drawing, and scrolls; False leaves it at the one drawing; a function is
+            called with one axes.
         narrow_height: of the whole figure for phones, in inches; None keeps the height of every panel.
 
     Raises:
@@ -137,7 +138,7 @@ def show(
     small: dict[str, bytes] = {}
     if callable(narrow):
         small, _ = _drawn(narrow, 1, 1, (_PHONE, narrow_height or size[1]))
-    elif narrow and columns > 1 and size[0] > _PHONE:
+    elif narrow and size[0] > _PHONE and (panels > 1 or size[0] <= _WIDE):
         across = 1 if panels <= _FEW else 2
         height = narrow_height or -(-panels // across) * size[1] / rows / across**0.5
         small, _ = _drawn(draw, panels, across, (_PHONE, height))

@@ -42,12 +42,14 @@ def title(variant: str) -> str:
 def in_words(metric: str) -> str:
     """A column's name in words.
 
-    >>> in_words("comprehensiveness_20"), in_words("aopc_sufficiency")
-    ('comprehensiveness, 20 %', 'AOPC of sufficiency')
+    >>> in_words("comprehensiveness_20"), in_words("aopc_sufficiency"), in_words("word_auc")
+    ('comprehensiveness, 20 %', 'AOPC of sufficiency', 'AUC of words')
     """
     name, _, share = metric.rpartition("_")
     if not share.isdigit():
-        long = {"wae": "word approximation error", "delta_percent": "Δ%"}
+        if share == "auc":
+            return f"AUC of {name}s"
+        long = {"wae": "word approximation error", "delta_percent": "Δ%", "log_odds": "log-odds"}
         return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
     return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 
@@ -66,6 +68,8 @@ def shown(table: pd.DataFrame, caption: str = "") -> Styler | None:
         print("nothing recorded" + (f": {caption}" if caption else ""))
         return None
     named = table.rename(index=title, level="variant") if "variant" in table.index.names else table
+    for level in {"dataset", "data set"} & set(named.index.names):
+        named = named.rename(index=DATASET_TITLES, level=level)
     named = named.rename_axis(index={"variant": "method", "dataset": "data set"})
     styled = named.rename(columns=in_words).style.format(na_rep="–")
     return styled.set_caption(caption) if caption else styled

@@ -203,7 +203,7 @@ def rank_correlations(rows: pd.DataFrame, *, by: Sequence[str] = BY) -> pd.DataF
 
 
 def provenance(cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Where recorded runs come from: a line for each card of ``cards``, fingerprints by their first eight digits."""
+    """Where recorded runs come from: a line for each file and its card, fingerprints by their first eight digits."""
     lines = {
         card["name"]: {
             "n": card["n"],
@@ -216,7 +216,7 @@ def provenance(cards: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         }
         for card in cards
     }
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("cell")
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("file")
 
 
 def _differences(
