@@ -11,8 +11,8 @@ from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
-from udig_lab.fields import text_fields
 from udig_lab.model.inputs import encode
+from udig_lab.saving.fields import text_fields
 
 TEXTS = [SENTENCE, "not good", "the acting is wooden but the ending moved me", "dull , dull , dull"]
 

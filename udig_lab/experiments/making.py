@@ -15,9 +15,9 @@ from udig_lab.explainer import explain
 from udig_lab.faithfulness import metrics
 from udig_lab.faithfulness.bounds import oracle
 from udig_lab.faithfulness.wae import TOKENWISE, word_approximation_error
-from udig_lab.fields import text_fields
 from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.textmodel import TextModel
+from udig_lab.saving.fields import text_fields
 
 
 def explained_rows(cell: Cell, model: TextModel, examples: pd.DataFrame) -> pd.DataFrame:

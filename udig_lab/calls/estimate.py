@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udig_lab.explainer import call_of, wishes_of
+from udig_lab.calls.call import call_of
+from udig_lab.explainer import wishes_of
 from udig_lab.integrals import Integral, Lazy
 from udig_lab.methods import Method, Passes, Paths, Solution
 from udig_lab.methods.anchors import AnchorSearch
