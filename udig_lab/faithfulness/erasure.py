@@ -211,6 +211,11 @@ def is_probability(model: TextModel, attributions: Sequence[Attribution]) -> boo
     return kinds.pop()
 
 
+def in_units(model: TextModel, attributions: Sequence[Attribution], values: Tensor) -> Tensor:
+    """What ``values`` read, (…, N) log p or F, in the unit that metrics have: p, or F."""
+    return values.exp() if is_probability(model, attributions) else values
+
+
 def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[Judged]:
     """What was explained; as published, the class that the model, read the published way, predicts for the text."""
     for a in attributions:

@@ -19,7 +19,7 @@ from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
     chosen_tokens,
     erase,
-    is_probability,
+    in_units,
     judged_by,
     replacement_row,
     require_judgeable,
@@ -183,4 +183,4 @@ def _masked(model: Any, attributions: Sequence[Attribution], gone: Sequence[Sequ
         texts += [erase(a, chosen, False, row, CORRECTED) for a, chosen in zip(attributions, choice, strict=True)]
     judged = judged_by(text_model, attributions, CORRECTED) * (1 + len(gone))
     read = values(text_model, texts, judged, CORRECTED).view(1 + len(gone), len(attributions))
-    return read.exp() if is_probability(text_model, attributions) else read
+    return in_units(text_model, attributions, read)
