@@ -242,6 +242,7 @@ ONE_WORD = [
     (r"(?<!\\)\bDelta ?%|\bdelta %|\bdelta \{[^{}]*\} ?%|Δ %", TEXTS, "Δ%"),
     (r"\b_?(?:goals?|aims?|Goals?)\b", ("udig_lab/**/*.py",), "target"),
     (r"\brules: ?Protocol\b|\brules=", PACKAGED, "protocol"),
+    (r"\bprotocol=(?:\w+ or )?rules\b", TEXTS, "protocol=protocol"),
     (r"\bprotocol\(", PACKAGED, "as_protocol()"),
     (r"\bdef (?:\w+_)?agreement\(", PACKAGED, "rank_correlations"),
     (r"\.moving\b", PACKAGED, "Problem.explained, or Target.moving_target"),
