@@ -244,6 +244,7 @@ ONE_WORD = [
     (r"\brules: ?Protocol\b|\brules=", PACKAGED, "protocol"),
     (r"\bprotocol=(?:\w+ or )?rules\b", TEXTS, "protocol=protocol"),
     (r"\bprotocol\(", PACKAGED, "as_protocol()"),
+    (r"^\s*found\b[^=]* = ", ("udig_lab/**/*.py",), "what was found"),
     (r"\bdef (?:\w+_)?agreement\(", PACKAGED, "rank_correlations"),
     (r"\.moving\b", PACKAGED, "Problem.explained, or Target.moving_target"),
     (r"\b(?:attribution|a|found)\.integral\b", PACKAGED, "Attribution.total"),

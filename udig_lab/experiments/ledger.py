@@ -238,9 +238,9 @@ def _verdict(line: dict[str, Any], entry: dict[str, Any], sides: set[float]) -> 
     if len(sides) > 1:
         return OPEN, "the published models lie on both sides of IG"
     difference: Difference = entry["our_difference"]
-    found = outcome(difference, rule().margin(_column(line)), rule().examples)
-    if found in (EQUAL, OPEN):
-        return found, "inside the margin" if found == EQUAL else "ours shows no side of IG"
+    ended = outcome(difference, rule().margin(_column(line)), rule().examples)
+    if ended in (EQUAL, OPEN):
+        return ended, "inside the margin" if ended == EQUAL else "ours shows no side of IG"
     same = (difference.mean > 0) == (1.0 in sides)
     return (SAME, "the same side of IG") if same else (OTHER, "the other side of IG")
 

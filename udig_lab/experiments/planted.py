@@ -96,7 +96,7 @@ def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int, kin
     for kind in kinds:
         shortcut = shortcuts(seed)[kind]
         given = planted(rows, shortcut, DECIDED[cell.dataset], seed)
-        found: Any = explain(
+        attributions: Any = explain(
             model,
             list(given["text"]),
             method=cell.method,
@@ -107,7 +107,7 @@ def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int, kin
             **cell.settings,
         )
         lines: dict[str, list[Any]] = {name: [] for name in ("tokens", "followed", "precision", "mean_rank")}
-        for a, words in zip(found, given["words"], strict=True):
+        for a, words in zip(attributions, given["words"], strict=True):
             inside = ~np.array(a.special)
             truth, scores = flags(a.tokens, words)[inside], np.array(a.scores)[inside]
             lines["tokens"].append(len(scores))
@@ -228,10 +228,10 @@ def _known(file: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """
     if not file.exists():
         return None
-    found = whole_record(file)
-    if found is None:
+    known = whole_record(file)
+    if known is None:
         raise ValueError(f"{file} or its card is damaged; remove both and record them again")
-    return found
+    return known
 
 
 def _joined(file: Path, card: dict[str, Any], dataset: str) -> tuple[list[pd.DataFrame], dict[str, str]]:

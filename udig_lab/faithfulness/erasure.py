@@ -245,8 +245,8 @@ def values(
 
     ``points`` gives the embeddings (L, D) of text r when its batch is due; None takes those of its ids.
     """
-    found = _outputs(model, texts, judged, protocol, points, lambda output, r: judged[r].value(output, model))
-    return torch.stack(found).cpu()
+    outputs = _outputs(model, texts, judged, protocol, points, lambda output, r: judged[r].value(output, model))
+    return torch.stack(outputs).cpu()
 
 
 def _outputs(
