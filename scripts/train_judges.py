@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from udig_lab import data
 from udig_lab.model.adapter import learnt, load_adapter, make_adaptable, save_adapter
@@ -104,7 +105,7 @@ def fit(model: nn.Module, batches: Sequence[Batch], *, lr: float) -> list[float]
     """Train what asks for gradients, in place; one step a batch.
 
     AdamW, 6 % warm-up and linear decay, gradients clipped at norm 1, products in bfloat16: as in the notebook
-    ``train-lab-checkpoints``, equation (A.1).
+    ``train-lab-checkpoints``, equation (A.1). A terminal shows a bar.
 
     Args:
         model: a classifier, made ready by ``make_adaptable``.
@@ -120,9 +121,10 @@ def fit(model: nn.Module, batches: Sequence[Batch], *, lr: float) -> list[float]
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda s: min((s + 1) / warm, (steps - s) / max(1, steps - warm))
     )
-    losses = []
+    losses: list[float] = []
     model.train()
-    for batch in batches:
+    bar = tqdm(batches, unit="step", disable=None, leave=False)
+    for batch in bar:
         with torch.autocast("cpu", torch.bfloat16):
             answer: Any = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         loss: Any = nn.functional.cross_entropy(answer.logits.float(), batch["labels"])
@@ -132,6 +134,7 @@ def fit(model: nn.Module, batches: Sequence[Batch], *, lr: float) -> list[float]
         schedule.step()
         optimiser.zero_grad()
         losses.append(loss.item())
+        bar.set_postfix_str(f"loss {losses[-1]:.3f}")
     model.eval()
     return losses
 

@@ -6,15 +6,15 @@
 """
 
 from udig_lab import data, methods, plots
-from udig_lab.answer import AnswerAttribution, explain_answer
 from udig_lab.attribution import Attribution
-from udig_lab.estimate import estimate
+from udig_lab.calls.answer import AnswerAttribution, explain_answer
+from udig_lab.calls.estimate import estimate
+from udig_lab.calls.tracing import trace
 from udig_lab.explainer import explain
 from udig_lab.faithfulness import metrics
 from udig_lab.model.load import load
 from udig_lab.model.textmodel import TextModel
 from udig_lab.plots import compare
-from udig_lab.tracing import trace
 
 __version__ = "0.1.0"
 __all__ = [

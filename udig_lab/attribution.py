@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from udig_lab import saving
 from udig_lab.drawing.heatmap import shades, to_html, visible
 from udig_lab.drawing.picture import Picture, show
-from udig_lab.fields import CHECKS, PER_TOKEN
 from udig_lab.methods.controlled import allowed_error
 from udig_lab.methods.trees import Group
 from udig_lab.model.answers import words_between
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.segments import TOKEN, places_of
+from udig_lab.saving import strict
+from udig_lab.saving.fields import CHECKS, PER_TOKEN
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Attribution:
 
         It is strict: a number that is not finite is a word. Tensors among the settings are named, not stored.
         """
-        return saving.written(asdict(self))
+        return strict.written(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Attribution:
@@ -269,7 +269,7 @@ class Attribution:
             ValueError: the text is not an attribution.
         """
         try:
-            fields = saving.read(text, CHECKS, {"total": "integrated"})
+            fields = strict.read(text, CHECKS, {"total": "integrated"})
             lengths = {len(fields[name]) for name in PER_TOKEN if fields.get(name) is not None}
             if len(lengths) != 1 or 0 in lengths:
                 raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} entries")

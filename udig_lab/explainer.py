@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.fields import text_fields
-from udig_lab.methods import Method, Solution
 from udig_lab.methods import method as method_named
 from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
-from udig_lab.model.heads import AT_A_POSITION, ONE_CLASS
-from udig_lab.model.inputs import Encoding, Text
+from udig_lab.model.heads import ONE_CLASS
+from udig_lab.model.inputs import Text
 from udig_lab.model.protocol import Protocol, as_protocol
 from udig_lab.model.segments import TOKEN
-from udig_lab.model.target import ALL, CONTRAST
+from udig_lab.model.target import ALL
 from udig_lab.model.textmodel import TextModel, as_text_model
-from udig_lab.problem import Problem, posed
+from udig_lab.problem import posed
+from udig_lab.solved import attributions_of, contrasted
 
 
 @overload
@@ -140,42 +136,8 @@ def explain(
         by_text = zip(*made, strict=True) if wishes != [ALL] else zip(*[iter(made[0])] * classes, strict=True)
         results = [list(row) for row in by_text]
     else:
-        results = made[0] if len(made) == 1 else _contrasted(encodings, *made)
+        results = made[0] if len(made) == 1 else contrasted(encodings, *made)
     return results[0] if single else results
-
-
-class Call(NamedTuple):
-    """The arguments of one call of ``explain``, read."""
-
-    model: TextModel
-    entry: Method
-    settings: dict[str, Any]
-    encodings: list[Encoding]
-    single: bool
-    given: dict[str, Any]
-    posing: dict[str, Any]
-
-
-def call_of(model: Any, texts: Any, **options: Any) -> Call:
-    """What ``explain`` would do with its arguments, for what asks about such a call, or makes it in its own way.
-
-    Returns:
-        the model, the method and its settings, the encoded texts and whether there was one, all arguments with their
-        defaults, and those of them that ``posed`` takes.
-
-    Raises:
-        ValueError, TypeError: as for ``explain``.
-    """
-    call = inspect.signature(explain).bind(model, texts, **options)
-    call.apply_defaults()
-    given = call.arguments
-    text_model, entry = as_text_model(model, given["tokenizer"]), method_named(given["method"])
-    names = ("input_ids", "special_ids", "max_length", "segments")
-    encodings, single = text_model.encode(texts, **{name: given[name] for name in names})
-    posing = {name: given[name] for name in inspect.signature(posed).parameters.keys() & given.keys() - {"model"}}
-    posing["protocol"] = as_protocol(given["protocol"])
-    settings = entry.settings(given["method"], given["settings"])
-    return Call(text_model, entry, settings, encodings, single, given, posing)
 
 
 def wishes_of(
@@ -211,73 +173,3 @@ def wishes_of(
 
 def _is_all(target: Any) -> bool:
     return isinstance(target, str) and target == ALL
-
-
-def _contrasted(prompts: Sequence[Encoding], one: list[Attribution], other: list[Attribution]) -> list[Attribution]:
-    """Explanations of one continuation or answer minus those of another: F is the difference, so scores are, too."""
-
-    def errors(a: Attribution, b: Attribution, n: int) -> tuple[float, ...] | None:
-        if a.errors is None or b.errors is None:
-            return None
-        # Estimates of errors add up; standard errors of draws do so squared.
-        pairs = zip(a.errors[:n], b.errors[:n], strict=True)
-        return tuple(math.hypot(e, f) if a.converged is None else e + f for e, f in pairs)
-
-    return [
-        replace(
-            a,
-            **text_fields(prompt),
-            scores=tuple(s - t for s, t in zip(a.scores[: len(prompt)], b.scores[: len(prompt)], strict=True)),
-            target=(a.target, b.target),
-            target_name=f"{a.target_name} − {b.target_name}",
-            output=CONTRAST,
-            probability=None,
-            f_input=a.f_input - b.f_input,
-            f_baseline=a.f_baseline - b.f_baseline,
-            integrated=None,
-            anchors=None if a.anchors is None else a.anchors[: len(prompt)],
-            errors=errors(a, b, len(prompt)),
-            evaluations=a.evaluations + b.evaluations,
-            forwards=a.forwards + b.forwards,
-            seconds=a.seconds + b.seconds,
-        )
-        for prompt, a, b in zip(prompts, one, other, strict=True)
-    ]
-
-
-def attributions_of(problem: Problem, solution: Solution, made_by: dict[str, Any]) -> list[Attribution]:
-    """One for each text; where every class is explained, one for each text and class."""
-    target, at = problem.target, problem.reader.at
-    classes = range(target.index.shape[1]) if target.every else (None,)
-    at_baseline = problem.at_baseline if solution.at_baseline is None else solution.at_baseline
-
-    def of(values: Any, i: int, c: int | None = None) -> Any:
-        return None if values is None else values[i] if c is None else values[i][c]
-
-    made = []
-    for i, encoding in enumerate(problem.encodings):
-        for c in classes:
-            scores = tuple(of(solution.scores, i, c).double().tolist())
-            made.append(
-                Attribution(
-                    **text_fields(encoding),
-                    scores=scores,
-                    target=target.of(i, c),
-                    target_name=target.name(i, c),
-                    output=target.output,
-                    probability=of(target.probabilities, i, c),
-                    f_input=float(of(problem.at_input, i, c)),
-                    f_baseline=float(of(at_baseline, i, c)),
-                    integrated=of(solution.totals, i),
-                    baseline=solution.baseline or problem.baseline.name,
-                    at=int(at[i, 0]) if at is not None and problem.model.task in AT_A_POSITION else None,
-                    anchors=of(solution.anchors, i),
-                    groups=of(solution.groups, i),
-                    by=problem.by,
-                    errors=None if solution.errors is None else tuple(of(solution.errors, i, c).double().tolist()),
-                    evaluations=solution.evaluations[i],
-                    forwards=of(solution.forwards, i) or 0,
-                    **made_by,
-                )
-            )
-    return made

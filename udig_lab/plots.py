@@ -10,10 +10,10 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 
 from udig_lab.attribution import Attribution
+from udig_lab.calls.tracing import Trace
 from udig_lab.drawing.colours import NEGATIVE, POSITIVE
 from udig_lab.drawing.heatmap import STRONGEST, shades
 from udig_lab.drawing.picture import Picture, show, style
-from udig_lab.tracing import Trace
 
 _ABREAST = 9  # explanations beside each other on a phone: their numbers still have room
 

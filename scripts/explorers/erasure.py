@@ -34,7 +34,7 @@ def build(lab: Lab) -> Json:
                 "text": text,
                 "target": any_.target_name,
                 "pieces": spaced(any_),
-                "orders": {way: order(a) for way, a in found.items()},
+                "orders": {way: ranked_units(a) for way, a in found.items()},
                 "p": {r: erased(lab.model, found, drawn, r) for r in REPLACEMENTS},
             }
         )
@@ -53,7 +53,7 @@ def spaced(a: Attribution) -> list[str]:
     return [(" " if a.word_ids[i] != w else "") + a.pieces[i].strip() for i, w in zip(places, last, strict=False)]
 
 
-def order(a: Attribution) -> list[int]:
+def ranked_units(a: Attribution) -> list[int]:
     """Units of a text, best first, as ``metrics.selected`` takes them."""
     groups = units(a, CORRECTED)
     scores = torch.tensor([sum(a.scores[i] for i in group) for group in groups])
@@ -84,7 +84,7 @@ def curves(model: TextModel, attributions: Sequence[Attribution], replacement: s
     groups = units(attributions[0], CORRECTED)
     changed = []
     for a in attributions:
-        ranked = order(a)
+        ranked = ranked_units(a)
         for k in range(len(groups) + 1):
             chosen = chosen_tokens(len(a), [groups[u] for u in ranked[:k]])
             changed.append(erase(a, chosen, False, row, CORRECTED))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 import udig_lab as ul
 from explorers.common import BASELINES, WAYS, Json, Lab, rounded
+from udig_lab.calls.tracing import Trace
 from udig_lab.model.textmodel import TextModel
-from udig_lab.tracing import Trace
 
 WORDS = ("witty", "gorgeous", "seductive", "movie", "great", "moving", "dull", "boring", "terrible", "not")
 PATHS = {way: WAYS[way].title for way in ("ig", "dig", "udig", "udig_words")}

@@ -12,7 +12,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(udig_lab.__path__, "udig_
 MODULES += ["udig_lab", *(m.name for m in pkgutil.iter_modules(udig_lab.__path__, "udig_lab.") if m.ispkg)]
 # What a reader meets first has an example.
 SHOWN = (
-    *("model.load.load", "explainer.explain", "tracing.Trace", "attribution.Attribution", "plots.compare"),
+    *("model.load.load", "explainer.explain", "calls.tracing.Trace", "attribution.Attribution", "plots.compare"),
     *("methods.method", "paths.straight", "paths.polyline", "paths.segments", "paths.monotone", "paths.upscale"),
     *("quadrature.segment_rule", "quadrature.polyline_rule", "engine.integrate", "model.vocabulary.Vocabulary"),
     *(f"faithfulness.{name}" for name in ("metrics.evaluate", "metrics.comprehensiveness", "bounds.oracle")),

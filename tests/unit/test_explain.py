@@ -11,8 +11,8 @@ from wordlevel import word_tokenizer
 
 import udig_lab as ul
 from udig_lab.attribution import Attribution
-from udig_lab.fields import text_fields
 from udig_lab.model.inputs import encode
+from udig_lab.saving.fields import text_fields
 
 TEXTS = [SENTENCE, "not good", "the acting is wooden but the ending moved me", "dull , dull , dull"]
 
@@ -61,15 +61,15 @@ def test_udig_tends_to_completeness_as_the_path_is_refined(lab64, strategy):
 
 
 @pytest.mark.parametrize("method", ul.methods.METHODS)
-@pytest.mark.parametrize("batch", [{}, {"internal_batch_size": 5}])
-def test_a_batch_equals_a_loop(lab, method, batch):
+def test_a_batch_equals_a_loop(lab, method):
     settings = QUICK[method]
-    together = ul.explain(lab, TEXTS, method=method, **batch, **settings)
-    for text, found in zip(TEXTS, together, strict=True):
-        alone = ul.explain(lab, text, method=method, **settings)
-        assert alone.tokens == found.tokens
-        assert alone.anchors == found.anchors
-        torch.testing.assert_close(torch.tensor(found.scores), torch.tensor(alone.scores), atol=1e-5, rtol=0)
+    loop = [ul.explain(lab, text, method=method, **settings) for text in TEXTS]
+    for size in (None, 5):
+        batch = ul.explain(lab, TEXTS, method=method, internal_batch_size=size, **settings)
+        for alone, found in zip(loop, batch, strict=True):
+            assert alone.tokens == found.tokens
+            assert alone.anchors == found.anchors
+            torch.testing.assert_close(torch.tensor(found.scores), torch.tensor(alone.scores), atol=1e-5, rtol=0)
 
 
 def test_target_is_the_predicted_class_and_can_be_another(lab):

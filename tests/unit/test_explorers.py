@@ -59,7 +59,7 @@ def test_erasure_is_comprehensiveness(lab, replacement):
 
 def test_erased_words_are_those_that_the_metrics_select(lab):
     a = lab.explain(TEXT, "udig", "mask")
-    order = erasure.order(a)
+    order = erasure.ranked_units(a)
     shown = [i for i, fixed in enumerate(a.special) if not fixed]
     for k in (1, 2, 5):
         chosen = ul.metrics.selected(a, k / len(order), CORRECTED)

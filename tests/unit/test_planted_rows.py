@@ -102,6 +102,8 @@ def test_what_was_not_recorded_or_damaged_is_refused(tmp_path):
     file.write_text(file.read_text().replace('"n": 3', '"n": 4'))
     with pytest.raises(ValueError, match="or its card is damaged; remove both and record them again"):
         e.planted_rows(folder=tmp_path)
+    with pytest.raises(ValueError, match=r"json is damaged; remove it and its rows, and record them again"):
+        e.planted_cards(folder=tmp_path)
 
 
 def test_blind_scores_are_due_k_of_l(tmp_path):

@@ -33,9 +33,9 @@ def fit_fonts(figure: Any, preferred: list[str]) -> set[str]:
         return missing
     families = [FONT]
     for name, path in _installed(preferred):
-        if found := missing & _characters(path):
+        if covered := missing & _characters(path):
             families.append(name)
-            missing = missing - found
+            missing = missing - covered
         if not missing:
             break
     for text in texts:

@@ -27,7 +27,7 @@ def visible(text: str) -> str:
     >>> visible("dull\x1b[2J")
     'dull\\x1b[2J'
     """
-    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _OBEYED.sub(lambda sign: ascii(sign[0])[1:-1], text)
 
 
 def shades(words: Sequence[tuple[str, float]]) -> list[float]:

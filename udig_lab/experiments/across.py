@@ -35,8 +35,8 @@ def across(
     """
     parts = []
     for model, own in rows.items():
-        found = docket(own, cards[model], judge, kind=kind)
-        parts.append(found[found["difference"].notna()].assign(model=model))
+        questions = docket(own, cards[model], judge, kind=kind)
+        parts.append(questions[questions["difference"].notna()].assign(model=model))
     asked = pd.concat(parts, ignore_index=True)
     models = asked.groupby(ASKED)["model"].transform("nunique")
     return asked[models > 1].reset_index(drop=True)

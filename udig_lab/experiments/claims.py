@@ -163,7 +163,13 @@ def rule() -> Rule:
 
 
 def _entries() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_FILE.read_text(encoding="utf8")) if _FILE.is_file() else {}
+    return _parsed(_FILE.read_text(encoding="utf8")) if _FILE.is_file() else {}
+
+
+@cache
+def _parsed(text: str) -> dict[str, dict[str, Any]]:
+    """What the file holds, parsed once: a docket asks for the rule some two hundred times."""
+    return tomllib.loads(text)
 
 
 def _claim(name: str, entry: dict[str, Any]) -> Claim:

@@ -174,8 +174,8 @@ def _completed(distributed: Any, client: Any, futures: Sequence[Any], where: str
 def _work(client: Any) -> dict[str, Any] | None:
     """What each of the workers works at; None where the scheduler does not answer."""
     try:
-        found: dict[str, Any] = client.sync(client.scheduler.processing, workers=None, callback_timeout=_PATIENCE)
-        return found
+        processing: dict[str, Any] = client.sync(client.scheduler.processing, workers=None, callback_timeout=_PATIENCE)
+        return processing
     except (OSError, TimeoutError, AttributeError):  # the last, while a client has lost its scheduler
         return None
 

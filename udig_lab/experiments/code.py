@@ -162,20 +162,20 @@ def source_sha256() -> str:
 
 def computing_modules() -> list[Path]:
     """The files of this package that ``rows`` needs, itself included, less those that only draw."""
-    found: set[Path] = set()
+    reached: set[Path] = set()
     waiting = [_PACKAGE / "experiments" / "making.py"]
     while waiting:
         path = waiting.pop()
-        if path in found or path.stem in _PRESENTATION:
+        if path in reached or path.stem in _PRESENTATION:
             continue
-        found.add(path)
+        reached.add(path)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE.name):
                 place = _PACKAGE.joinpath(*str(node.module).split(".")[1:])
                 files = [place.with_suffix(".py"), place / "__init__.py"]
                 files += [place / f"{alias.name}.py" for alias in node.names]
                 waiting += [file for file in files if file.is_file()]
-    return sorted(found)
+    return sorted(reached)
 
 
 def _normal(path: Path) -> str:

@@ -31,10 +31,10 @@ def averaged(rows: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     every = pd.concat([own, draws])
     groups = every.groupby(_texts(every))
     texts = _texts(own)
-    found = rows.assign(draws=1)
-    found.loc[control, metrics] = groups[metrics].mean().loc[texts].to_numpy()
-    found.loc[control, "draws"] = groups.size().loc[texts].to_numpy()
-    return found
+    means = rows.assign(draws=1)
+    means.loc[control, metrics] = groups[metrics].mean().loc[texts].to_numpy()
+    means.loc[control, "draws"] = groups.size().loc[texts].to_numpy()
+    return means
 
 
 def _texts(rows: pd.DataFrame) -> pd.Series:

@@ -73,9 +73,9 @@ def side(metric: str, difference: Difference, margin: float | None = None) -> st
         difference: paired, one method minus another.
         margin: the smallest difference that matters; None for the registered one.
     """
-    found = outcome(difference, rule().margin(metric) if margin is None else margin, rule().examples)
-    turned = found in (BETTER, WORSE) and better(metric) < 0
-    return {BETTER: WORSE, WORSE: BETTER}[found] if turned else found
+    ended = outcome(difference, rule().margin(metric) if margin is None else margin, rule().examples)
+    turned = ended in (BETTER, WORSE) and better(metric) < 0
+    return {BETTER: WORSE, WORSE: BETTER}[ended] if turned else ended
 
 
 def compared(

@@ -40,11 +40,11 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     asked = questions[questions["difference"].notna()]
     if asked.empty:
         raise ValueError("none of these questions has recorded rows; record them with udig-lab run")
-    found = verdicts(questions)["verdict"]
+    verdict = verdicts(questions)["verdict"]
     known = claims()
     lines: list[tuple[str, pd.DataFrame | None]] = []
     for name, part in asked.groupby("claim", sort=False):
-        lines.append((f"{called(known[str(name)])}: {found[name]}", None))
+        lines.append((f"{called(known[str(name)])}: {verdict[name]}", None))
         for (dataset, where), setting in part.groupby(SETTING, sort=False):
             lines.append((f"{_SHORT.get(str(dataset), dataset)} {where}, n = {setting['n'].iloc[0]:,}", setting))
 

@@ -73,9 +73,9 @@ def mend_card(cell: Cell, folder: Path) -> None:
     """Write a card anew that is missing or damaged, from the copy in its rows' file."""
     if standing(cell, folder).card is not None:
         with locked(lock_of(cell, folder)):
-            found = standing(cell, folder)
-            if found.card is not None:
-                write_card(found.file, found.card)
+            state = standing(cell, folder)
+            if state.card is not None:
+                write_card(state.file, state.card)
 
 
 def file_of(cell: Cell, folder: Path) -> Path:
@@ -114,13 +114,13 @@ def _number(about: dict[str, Any], rows: Rows | None) -> int:
 
 def foreign_shards(cell: Cell, folder: Path) -> str:
     """A sentence about shards of the cell that were made from something else, or by other code; "" without any."""
-    found: dict[str, list[int]] = {}
+    shards: dict[str, list[int]] = {}
     for number in range(shard_count(cell)):
         for judged in (False, True):
             words = found_shard(cell, number, folder, judged=judged)[1].words
-            if words and number not in found.setdefault(words, []):
-                found[words].append(number)
-    said = [f"{_numbers(numbers)} made {words}" for words, numbers in found.items()]
+            if words and number not in shards.setdefault(words, []):
+                shards[words].append(number)
+    said = [f"{_numbers(numbers)} made {words}" for words, numbers in shards.items()]
     if not said:
         return ""
     return (

@@ -74,7 +74,6 @@ def ledger(folder: Path | None = None) -> pd.DataFrame:
             sides.setdefault(entry["test"], set()).add(float(np.sign(entry["published_difference"])))
     for line, entry in zip(lines, entries, strict=True):
         entry["verdict"], entry["why"] = _verdict(line, entry, sides.get(entry["test"], set()))
-        del entry["spread"]
     return pd.concat([table, pd.DataFrame(entries, dtype=object)], axis=1)
 
 
@@ -179,7 +178,7 @@ def _column(line: Mapping[Any, Any]) -> str:
 def _entry(
     line: dict[str, Any], runs: dict[str, pd.DataFrame], reference: dict[tuple[Any, ...], float]
 ) -> dict[str, Any]:
-    names = ("ours", "published_difference", "our_difference", "differs", "profile", "test", "spread")
+    names = ("ours", "published_difference", "our_difference", "differs", "profile", "test", "verdict", "why")
     entry: dict[str, Any] = dict.fromkeys(names)
     name, column = line["variant"], _column(line)
     their_ig = reference.get(_place(line))
@@ -194,7 +193,8 @@ def _entry(
         if own.empty or column not in own or not np.isfinite(own[column]).all():
             continue
         entry |= {"ours": interval(own[column]), "profile": profile, "differs": _differs(line, profile, len(own))}
-        entry["spread"] = float(own[column].std())
+        if profile == "paper":
+            entry["verdict"], entry["why"] = _value(line, entry["ours"], float(own[column].std()))
         own, ig = aligned(own, ig)
         if name != "ig" and len(own):
             entry["our_difference"] = paired(own[column], ig[column])
@@ -231,16 +231,16 @@ def _verdict(line: dict[str, Any], entry: dict[str, Any], sides: set[float]) -> 
         return NONE, "no counterpart was run"
     if "never published" in entry["differs"]:
         return NONE, "the published metric is not defined anywhere"
-    if entry["profile"] == "paper":
-        return _value(line, ours, entry["spread"])
+    if entry["verdict"]:  # on the number itself
+        return entry["verdict"], entry["why"]
     if not entry["test"]:
         return NONE, "a value of another model, without a published difference to test"
     if len(sides) > 1:
         return OPEN, "the published models lie on both sides of IG"
     difference: Difference = entry["our_difference"]
-    found = outcome(difference, rule().margin(_column(line)), rule().examples)
-    if found in (EQUAL, OPEN):
-        return found, "inside the margin" if found == EQUAL else "ours shows no side of IG"
+    ended = outcome(difference, rule().margin(_column(line)), rule().examples)
+    if ended in (EQUAL, OPEN):
+        return ended, "inside the margin" if ended == EQUAL else "ours shows no side of IG"
     same = (difference.mean > 0) == (1.0 in sides)
     return (SAME, "the same side of IG") if same else (OTHER, "the other side of IG")
 

@@ -92,8 +92,8 @@ def _said(cell: Mapping[str, Any], settings: Mapping[str, Any], judged: bool) ->
     return kept
 
 
-def _listed(found: Any) -> str:
-    return " and ".join(map(str, found)) if isinstance(found, list) else str(found)
+def _listed(value: Any) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def made_by(cell: Cell, part: pd.DataFrame, *, judged: bool) -> dict[str, Any]:

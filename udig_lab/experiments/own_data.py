@@ -87,9 +87,9 @@ def _kept(rows: pd.DataFrame, file: Path) -> tuple[str, ...]:
     """The columns that are read, whether the file has them all or not."""
     pairs = {"question", "context"} <= set(rows)
     if pairs == ("text" in rows):
-        found = ", ".join(map(str, rows.columns)) or "none"
+        columns = ", ".join(map(str, rows.columns)) or "none"
         many = "both kinds" if pairs else "neither kind"
-        raise ValueError(f"{file} has {many} of columns: {found}; it needs {_COLUMNS}")
+        raise ValueError(f"{file} has {many} of columns: {columns}; it needs {_COLUMNS}")
     return ("question", "context", "answers") if pairs else ("text", "label")
 
 
@@ -179,8 +179,8 @@ def _check_tokens(rows: pd.DataFrame, model: TextModel, source: str) -> None:
     tokenizer: Any = model.tokenizer
     for column in _TEXTS:
         if column in rows:
-            found = tokenizer(list(rows[column]), add_special_tokens=False, verbose=False)["input_ids"]
-            empty = [len(ids) == 0 for ids in found]
+            coded = tokenizer(list(rows[column]), add_special_tokens=False, verbose=False)["input_ids"]
+            empty = [len(ids) == 0 for ids in coded]
             if any(empty):
                 at = empty.index(True)
                 raise ValueError(

@@ -40,14 +40,14 @@ def labelled(text: str, labels: Mapping[str, int]) -> list[tuple[str, int, int, 
     [('word', 1, 1, 1), ('word', 3, 1, 1), ('negation', 2, 2, 0)]
     """
     words = text.split()
-    found = [("word", a, 1, labels[word]) for a, word in enumerate(words) if word in labels]
+    places = [("word", a, 1, labels[word]) for a, word in enumerate(words) if word in labels]
     for kind, marks in _MARKS.items():
         for n in _WORDS:
             for a in range(len(words) - n + 1):
                 phrase = words[a : a + n]
                 if n < len(words) and marks & set(phrase) and " ".join(phrase) in labels:
-                    found.append((kind, a, n, labels[" ".join(phrase)]))
-    return found
+                    places.append((kind, a, n, labels[" ".join(phrase)]))
+    return places
 
 
 def per_word(text: str, offsets: Sequence[tuple[int, int]], scores: ArrayLike) -> NDArray[Any]:
@@ -136,12 +136,12 @@ def people_auc(rows: pd.DataFrame, *columns: str, resamples: int = 2000, seed: i
         low, high = np.nanquantile(x, [0.025, 0.975])
         return float(low), float(high)
 
-    found = [Interval(float(v), *bounds(s), len(ids)) for v, s in zip(values, samples.T, strict=True)]
+    intervals = [Interval(float(v), *bounds(s), len(ids)) for v, s in zip(values, samples.T, strict=True)]
     if len(columns) == 2:
         difference, spread = float(values[0] - values[1]), float(np.nanstd(samples[:, 0] - samples[:, 1], ddof=1))
         p = math.erfc(abs(difference) / spread / math.sqrt(2)) if spread else float(difference == 0)
-        found.append(Difference(difference, *bounds(samples[:, 0] - samples[:, 1]), len(ids), p, p))
-    return found
+        intervals.append(Difference(difference, *bounds(samples[:, 0] - samples[:, 1]), len(ids), p, p))
+    return intervals
 
 
 def people_rows(*, folder: Path | None = None) -> pd.DataFrame:
@@ -159,10 +159,10 @@ def people_rows(*, folder: Path | None = None) -> pd.DataFrame:
     file = (folder or results_folder()) / "people" / "sst2" / "agreement.parquet"
     if not file.exists():
         raise FileNotFoundError("no agreement with people is recorded; record it with: scripts/record_people.py")
-    found = whole_record(file)
-    if found is None:
+    record = whole_record(file)
+    if record is None:
         raise ValueError(f"{file} or its card is damaged; record it again with: scripts/record_people.py")
-    return found[0]
+    return record[0]
 
 
 def people_questions(rows: pd.DataFrame) -> pd.DataFrame:

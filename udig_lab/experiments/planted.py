@@ -22,7 +22,7 @@ from udig_lab.experiments.cell import Cell
 from udig_lab.experiments.claims import registered_claims
 from udig_lab.experiments.code import code_of, source_sha256
 from udig_lab.experiments.origin import data_sha256
-from udig_lab.experiments.records import results_folder, whole_record, write_record
+from udig_lab.experiments.records import read_card, results_folder, whole_record, write_record
 from udig_lab.experiments.store import locked
 from udig_lab.explainer import explain
 from udig_lab.faithfulness.planted import (
@@ -96,7 +96,7 @@ def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int, kin
     for kind in kinds:
         shortcut = shortcuts(seed)[kind]
         given = planted(rows, shortcut, DECIDED[cell.dataset], seed)
-        found: Any = explain(
+        attributions: Any = explain(
             model,
             list(given["text"]),
             method=cell.method,
@@ -107,7 +107,7 @@ def judged_rows(cell: Cell, model: TextModel, rows: pd.DataFrame, seed: int, kin
             **cell.settings,
         )
         lines: dict[str, list[Any]] = {name: [] for name in ("tokens", "followed", "precision", "mean_rank")}
-        for a, words in zip(found, given["words"], strict=True):
+        for a, words in zip(attributions, given["words"], strict=True):
             inside = ~np.array(a.special)
             truth, scores = flags(a.tokens, words)[inside], np.array(a.scores)[inside]
             lines["tokens"].append(len(scores))
@@ -178,9 +178,16 @@ def planted_rows(*, folder: Path | None = None) -> pd.DataFrame:
 
 
 def planted_cards(*, folder: Path | None = None) -> list[dict[str, Any]]:
-    """The cards of all recorded files; raises as ``planted_rows``."""
-    files = sorted(((folder or results_folder()) / "planted").glob("*/*.parquet"))
-    return [known[1] for file in files if (known := _known(file)) is not None]
+    """The cards of all recorded files; whether they are those of their rows, ``planted_rows`` says.
+
+    Raises:
+        ValueError: a damaged card.
+    """
+    files = sorted(((folder or results_folder()) / "planted").glob("*/*.json"))
+    kept = {file: read_card(file) for file in files}
+    if damaged := [file for file, card in kept.items() if card is None]:
+        raise ValueError(f"{damaged[0]} is damaged; remove it and its rows, and record them again")
+    return [card for card in kept.values() if card is not None]
 
 
 def controls(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
@@ -221,10 +228,10 @@ def _known(file: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """
     if not file.exists():
         return None
-    found = whole_record(file)
-    if found is None:
+    known = whole_record(file)
+    if known is None:
         raise ValueError(f"{file} or its card is damaged; remove both and record them again")
-    return found
+    return known
 
 
 def _joined(file: Path, card: dict[str, Any], dataset: str) -> tuple[list[pd.DataFrame], dict[str, str]]:

@@ -63,15 +63,15 @@ def recorded(dataset: str, *, profile: str = "lab", folder: Path | None = None) 
     parts = []
     for file, card in _cards(dataset, profile, folder):
         cell = Cell(**card["cell"])
-        found = read_rows(file)
-        if found is None or not agree(card, found[1]):
+        kept = read_rows(file)
+        if kept is None or not agree(card, kept[1]):
             raise ValueError(
                 f"{file} is missing, damaged or of another run than its card; "
-                f"mend it with: {_again(card)}{'' if found is None else ' --force'}"
+                f"mend it with: {_again(card)}{'' if kept is None else ' --force'}"
             )
         about = {name: getattr(cell, name) for name in ("method", "variant", "baseline", "protocol", "output")}
         about["model"] = called(cell.model) if cell.model else card.get("model", "")
-        parts.append(found[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
+        parts.append(kept[0].assign(cell=file.stem, strategy=cell.all_settings.get("strategy"), **about))
     rows = pd.concat(parts, ignore_index=True)
     others = (folder or results_folder()) / _DRAWS
     if not (others / dataset / profile).is_dir():
@@ -115,8 +115,8 @@ def read_card(file: Path) -> dict[str, Any] | None:
 
 def whole_record(file: Path) -> Rows | None:
     """Rows and their note; None where they or their card beside them are missing or damaged, or of different runs."""
-    found, card = read_rows(file), read_card(file.with_suffix(".json"))
-    return found if found is not None and card is not None and agree(card, found[1]) else None
+    kept, card = read_rows(file), read_card(file.with_suffix(".json"))
+    return kept if kept is not None and card is not None and agree(card, kept[1]) else None
 
 
 def write_record(file: Path, rows: pd.DataFrame, card: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, 
         raise FileNotFoundError(
             f"no recorded run of {dataset} ({profile}){_elsewhere(dataset, profile, folder)}; make one with: {command}"
         )
-    found = []
+    runs = []
     for file in files:
         card, rows = read_card(file), file.with_suffix(".parquet")
         if card is None:
@@ -174,8 +174,8 @@ def _cards(dataset: str, profile: str, folder: Path | None) -> list[tuple[Path, 
                 f"{file} was written by another version (format {card.get('format', 1)}, not {FORMAT}); "
                 f"remove it with its Parquet file and record it again with: {command}"
             )
-        found.append((rows, card))
-    return found
+        runs.append((rows, card))
+    return runs
 
 
 def _elsewhere(dataset: str, profile: str, folder: Path | None) -> str:

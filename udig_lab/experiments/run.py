@@ -92,14 +92,14 @@ def _finished(cell: Cell, folder: Path, force: bool, *, tell: bool = False) -> b
     Raises:
         ValueError: there is, but it would replace what must not be replaced.
     """
-    found = standing(cell, folder)
+    state = standing(cell, folder)
     if force:
-        return found.finished and not found.holds
-    if found.obstacle:
-        raise ValueError(found.obstacle)
-    if found.remark and tell:
-        _LOG.warning(found.remark)
-    return found.finished
+        return state.finished and not state.holds
+    if state.obstacle:
+        raise ValueError(state.obstacle)
+    if state.remark and tell:
+        _LOG.warning(state.remark)
+    return state.finished
 
 
 @contextmanager

@@ -83,9 +83,9 @@ def _once(cell: Cell, number: int, folder: Path, judged: bool, force: bool, make
     """Rows that lie there whole, or are made now."""
     file, part = shard_file(cell, number, folder, judged=judged), _part(cell, number)
     with locked(file):
-        found, from_ = found_shard(cell, number, folder, judged=judged)
-        if found is not None and from_.same and len(found[0]) >= len(part):
-            return found[0].iloc[: len(part)], found[1]
+        shard, from_ = found_shard(cell, number, folder, judged=judged)
+        if shard is not None and from_.same and len(shard[0]) >= len(part):
+            return shard[0].iloc[: len(part)], shard[1]
         if not (from_.same or force):
             raise ValueError(
                 f"{file} was made {from_.words}; keep it in another folder, or make it again with --force"
@@ -102,19 +102,19 @@ def found_shard(cell: Cell, number: int, folder: Path, *, judged: bool) -> tuple
 
     A shard may hold more examples than the cell's limit leaves: the first ones are the cell's.
     """
-    found = read_rows(shard_file(cell, number, folder, judged=judged))
-    if found is None:
+    shard = read_rows(shard_file(cell, number, folder, judged=judged))
+    if shard is None:
         return None, Origin(True, True)
-    part = _part(cell, number, everything=True).iloc[: len(found[0])]
-    return found, origin(cell, found[1], part, judged=judged)
+    part = _part(cell, number, everything=True).iloc[: len(shard[0])]
+    return shard, origin(cell, shard[1], part, judged=judged)
 
 
 def is_whole(cell: Cell, number: int, folder: Path) -> bool:
     """Whether a shard is there with all of the cell's examples."""
     wanted = len(_part(cell, number))
     for judged in (True, False):
-        found, from_ = found_shard(cell, number, folder, judged=judged)
-        if found is None or not from_.same or len(found[0]) < wanted:
+        shard, from_ = found_shard(cell, number, folder, judged=judged)
+        if shard is None or not from_.same or len(shard[0]) < wanted:
             return False
     return True
 

@@ -14,6 +14,7 @@ from udig_lab.faithfulness.erasure import (
     chosen_tokens,
     erase,
     how_many,
+    in_units,
     is_probability,
     judged_by,
     replacement_row,
@@ -81,8 +82,7 @@ def oracle(
         replacement = "mask"
     row = replacement_row(usual_replacement(text_model, replacement), text_model)
     keep = metric == "sufficiency"
-    probability = is_probability(text_model, attributions)
-    if metric == "log_odds" and not probability:
+    if metric == "log_odds" and not is_probability(text_model, attributions):
         raise ValueError("there are no log-odds of something without a probability; search for comprehensiveness")
     judged = judged_by(text_model, attributions, protocol)
     before = values(text_model, [a.encoding for a in attributions], judged, protocol)  # (N,)
@@ -92,7 +92,7 @@ def oracle(
         best[:, i] = search.run([how_many(top, len(search.units), protocol) for top in tops], width, shortlist)
     if metric == "log_odds":
         return best - before
-    return before.exp() - best.exp() if probability else before - best
+    return in_units(text_model, attributions, before) - in_units(text_model, attributions, best)
 
 
 class _Search:

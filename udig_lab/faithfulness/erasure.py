@@ -211,6 +211,11 @@ def is_probability(model: TextModel, attributions: Sequence[Attribution]) -> boo
     return kinds.pop()
 
 
+def in_units(model: TextModel, attributions: Sequence[Attribution], values: Tensor) -> Tensor:
+    """What ``values`` read, (…, N) log p or F, in the unit that metrics have: p, or F."""
+    return values.exp() if is_probability(model, attributions) else values
+
+
 def judged_by(model: TextModel, attributions: Sequence[Attribution], protocol: Protocol) -> list[Judged]:
     """What was explained; as published, the class that the model, read the published way, predicts for the text."""
     for a in attributions:
@@ -240,8 +245,8 @@ def values(
 
     ``points`` gives the embeddings (L, D) of text r when its batch is due; None takes those of its ids.
     """
-    found = _outputs(model, texts, judged, protocol, points, lambda output, r: judged[r].value(output, model))
-    return torch.stack(found).cpu()
+    outputs = _outputs(model, texts, judged, protocol, points, lambda output, r: judged[r].value(output, model))
+    return torch.stack(outputs).cpu()
 
 
 def _outputs(

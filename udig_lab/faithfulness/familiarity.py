@@ -39,13 +39,13 @@ def masked_at_random(
         raise ValueError(f"the tokenizer of {text_model.name} has no mask token, so no text can be masked")
     generator = torch.Generator().manual_seed(seed)
     encodings, _ = text_model.encode(list(texts), max_length=text_model.limit)
-    found = []
+    holed = []
     for number, encoding in enumerate(encodings):
         own = float(torch.rand((), generator=generator))
         share = rate if rate is not None else own if number % 2 else 0.0
         hole = (torch.rand(len(encoding), generator=generator) < share) & ~encoding.special
-        found.append(encoding.input_ids.masked_fill(hole, mask).tolist())
-    return found
+        holed.append(encoding.input_ids.masked_fill(hole, mask).tolist())
+    return holed
 
 
 def in_distribution(model: Any, reference: Sequence[Sequence[int]], inputs: Sequence[Sequence[int]]) -> Tensor:
@@ -109,7 +109,7 @@ def _largest(model: TextModel, inputs: Sequence[Sequence[int]]) -> Tensor:
         raise ValueError("an input has no tokens; pass the ids of at least one")
     order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))  # the longest of a batch is its first
     budget = Budget.for_device(model.device)
-    found: list[Tensor] = [torch.empty(0)] * len(inputs)
+    largest: list[Tensor] = [torch.empty(0)] * len(inputs)
     states: list[Tensor] = []  # (n, L, D) each, filled by the hooks
     net = model.model
     with left_as_found(net), torch.no_grad():
@@ -132,8 +132,8 @@ def _largest(model: TextModel, inputs: Sequence[Sequence[int]]) -> Tensor:
                 raise TypeError(f"{type(net).__name__} has no layers that give a row for every token; pass an encoder")
             stacked = torch.stack(states, 1).masked_fill(mask[:, None, :, None] == 0, -torch.inf)  # (n, K, L, D)
             for i, row in zip(batch, stacked.amax(2).float().cpu(), strict=True):
-                found[i] = row
-    return torch.stack(found)
+                largest[i] = row
+    return torch.stack(largest)
 
 
 def _layers(net: nn.Module) -> Sequence[nn.Module]:

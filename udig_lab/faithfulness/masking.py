@@ -19,7 +19,7 @@ from udig_lab.attribution import Attribution
 from udig_lab.faithfulness.erasure import (
     chosen_tokens,
     erase,
-    is_probability,
+    in_units,
     judged_by,
     replacement_row,
     require_judgeable,
@@ -88,8 +88,8 @@ def area_against_random(
     >>> model = ul.load("sst2", profile="masked")
     >>> texts = ["a gorgeous , witty movie", "dull and far too long"]
     >>> random = [ul.explain(model, texts, method="random", seed=seed) for seed in range(4)]
-    >>> found = area_against_random(model, ul.explain(model, texts, method="sig"), random)
-    >>> tuple(found.area.shape), found.relative > 0
+    >>> area = area_against_random(model, ul.explain(model, texts, method="sig"), random)
+    >>> tuple(area.area.shape), area.relative > 0
     ((2,), True)
 
     Args:
@@ -159,7 +159,7 @@ def f_fidelity(
     """
     require_judgeable(attributions, [top, alpha, beta], n_samples)
     best = [selected(a, top, CORRECTED) for a in attributions]
-    found = {}
+    fidelity = {}
     for name, keep in (("plus", False), ("minus", True)):
         drawn: list[list[Tensor]] = [[] for _ in range(n_samples)]
         for a, chosen in zip(attributions, best, strict=True):
@@ -170,8 +170,8 @@ def f_fidelity(
             for sample in drawn:
                 sample.append(chosen_tokens(len(a), [generator.choice(pool, size, replace=False).tolist()]))
         read = _masked(model, attributions, drawn)  # (1 + n_samples, N)
-        found[name] = read[0] - read[1:].mean(0)
-    return found
+        fidelity[name] = read[0] - read[1:].mean(0)
+    return fidelity
 
 
 def _masked(model: Any, attributions: Sequence[Attribution], gone: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -183,4 +183,4 @@ def _masked(model: Any, attributions: Sequence[Attribution], gone: Sequence[Sequ
         texts += [erase(a, chosen, False, row, CORRECTED) for a, chosen in zip(attributions, choice, strict=True)]
     judged = judged_by(text_model, attributions, CORRECTED) * (1 + len(gone))
     read = values(text_model, texts, judged, CORRECTED).view(1 + len(gone), len(attributions))
-    return read.exp() if is_probability(text_model, attributions) else read
+    return in_units(text_model, attributions, read)

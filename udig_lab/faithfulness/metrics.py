@@ -24,6 +24,7 @@ from udig_lab.faithfulness.erasure import (
     KEEP_POSITIONS,
     Erasure,
     erase,
+    in_units,
     is_probability,
     judged_by,
     replacement_row,
@@ -81,13 +82,13 @@ def log_odds(
     Raises:
         ValueError: a share outside (0, 1], an unknown protocol or replacement, or no attributions.
     """
-    probability, (before, after) = _read(model, attributions, [Erasure(top, False, replacement)], protocol)
-    if not probability:
+    _, log_p = _read(model, attributions, [Erasure(top, False, replacement)], protocol)
+    if log_p is None:
         raise ValueError(
             "these explanations are of something without a probability (a regression, or a contrast), so there are no "
             "log-odds; judge them by comprehensiveness and sufficiency, which are then in units of F"
         )
-    return after - before
+    return log_p[1] - log_p[0]
 
 
 def comprehensiveness(
@@ -109,8 +110,8 @@ def comprehensiveness(
     True
     """
     erasure = Erasure(top, False, usual_replacement(model, replacement))
-    probability, (before, *after) = _read(model, attributions, [erasure], protocol)
-    return _drops(probability, before, after)[0]
+    read, _ = _read(model, attributions, [erasure], protocol)
+    return read[0] - read[1]
 
 
 def sufficiency(
@@ -127,8 +128,8 @@ def sufficiency(
     counts texts with k = 0 as 0.
     """
     erasure = Erasure(top, True, usual_replacement(model, replacement))
-    probability, (before, *after) = _read(model, attributions, [erasure], protocol)
-    return _drops(probability, before, after)[0]
+    read, _ = _read(model, attributions, [erasure], protocol)
+    return read[0] - read[1]
 
 
 def aopc(
@@ -152,8 +153,8 @@ def aopc(
     usual = usual_replacement(model, replacement)
     tops = as_protocol(protocol).shares if tops is None else tops
     erasures = [Erasure(top, keep, usual) for keep in (False, True) for top in tops]
-    probability, (before, *after) = _read(model, attributions, erasures, protocol)
-    drops = torch.stack(_drops(probability, before, after))  # (2 S, N)
+    read, _ = _read(model, attributions, erasures, protocol)
+    drops = read[0] - read[1:]  # (2 S, N)
     return {"comprehensiveness": drops[: len(tops)].mean(0), "sufficiency": drops[len(tops) :].mean(0)}
 
 
@@ -175,10 +176,9 @@ def evaluate(
     """
     usual = usual_replacement(model, None)
     erasures = [Erasure(top, False, replacement), Erasure(top, False, usual), Erasure(top, True, usual)]
-    probability, (before, *after) = _read(model, attributions, erasures, protocol)
-    _, without, only = _drops(probability, before, after)
-    log_odds = {"log_odds": after[0] - before} if probability else {}
-    return log_odds | {"comprehensiveness": without, "sufficiency": only}
+    (before, _, without, only), log_p = _read(model, attributions, erasures, protocol)
+    log_odds = {} if log_p is None else {"log_odds": log_p[1] - log_p[0]}
+    return log_odds | {"comprehensiveness": before - without, "sufficiency": before - only}
 
 
 def measure(
@@ -202,15 +202,14 @@ def measure(
             continue
         columns |= {(f"_{token}", _BEST, keep): Erasure(_BEST, keep, token) for keep in (False, True)}
     different = list(dict.fromkeys(columns.values()))  # what a span model's text shares is read once
-    probability, (before, *after) = _read(model, attributions, different, protocol)
-    log_p = dict(zip(different, after, strict=True))
-    drops = dict(zip(different, _drops(probability, before, after), strict=True))
+    read, log_p = _read(model, attributions, different, protocol)
+    place = {erasure: row for row, erasure in enumerate(different, 1)}
     measured: dict[str, Tensor] = {}
     for (token, top, keep), erasure in columns.items():
         name = f"{'sufficiency' if keep else 'comprehensiveness'}{token}_{round(100 * top):02d}"
-        measured[name] = drops[erasure]
-        if token and not keep and probability:
-            measured[f"log_odds{token}_{round(100 * top):02d}"] = log_p[erasure] - before
+        measured[name] = read[0] - read[place[erasure]]
+        if token and not keep and log_p is not None:
+            measured[f"log_odds{token}_{round(100 * top):02d}"] = log_p[place[erasure]] - log_p[0]
     for name in ("comprehensiveness", "sufficiency"):
         measured[f"aopc_{name}"] = torch.stack([measured[f"{name}_{round(100 * top):02d}"] for top in tops]).mean(0)
     return pd.DataFrame({name: values.float().numpy() for name, values in measured.items()})
@@ -225,8 +224,8 @@ def usual_replacement(model: Any, replacement: str | int | None) -> str | int:
 
 def _read(
     model: Any, attributions: Sequence[Attribution], erasures: Sequence[Erasure], protocol: str | Protocol
-) -> tuple[bool, list[Tensor]]:
-    """Log p(y) before and after every erasure, (N,) each; or F, and False, where nothing has a probability."""
+) -> tuple[Tensor, Tensor | None]:
+    """P(y) before and after every erasure, (1 + E, N), and its logarithm; F, and None, where it has no probability."""
     require_judgeable(attributions, [e.share for e in erasures])
     text_model, protocol = as_text_model(model, None), as_protocol(protocol)
     chosen = {top: [selected(a, top, protocol) for a in attributions] for top in {e.share for e in erasures}}
@@ -235,10 +234,5 @@ def _read(
         row = replacement_row(e.replacement, text_model)
         texts += [erase(a, c, e.keep, row, protocol) for a, c in zip(attributions, chosen[e.share], strict=True)]
     judged = judged_by(text_model, attributions, protocol) * (1 + len(erasures))
-    read = values(text_model, texts, judged, protocol)
-    return is_probability(text_model, attributions), list(read.view(1 + len(erasures), len(attributions)))
-
-
-def _drops(probability: bool, before: Tensor, after: Sequence[Tensor]) -> list[Tensor]:
-    """What is lost, in probability where there is one."""
-    return [before.exp() - a.exp() if probability else before - a for a in after]
+    read = values(text_model, texts, judged, protocol).view(1 + len(erasures), len(attributions))
+    return in_units(text_model, attributions, read), read if is_probability(text_model, attributions) else None

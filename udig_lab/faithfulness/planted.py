@@ -124,14 +124,14 @@ def faults_of(card: Mapping[str, Any], kinds: Sequence[str] = KINDS) -> list[str
         card: followed (by kind, the share of texts that say otherwise), plain and plain_before (accuracy).
         kinds: of shortcuts that it has to judge.
     """
-    found = [
+    faults = [
         f"it follows the shortcut {kind!r} in {share:.1%} of the texts that say otherwise, and {LEAST:.0%} are needed"
         for kind, share in card["followed"].items()
         if kind in kinds and share < LEAST
     ]
     if (lost := card["plain_before"] - card["plain"]) > MOST_LOST:
-        found.append(f"it has lost {lost:.1%} of accuracy on plain texts, and {MOST_LOST:.0%} are allowed")
-    return [fault.replace("%", " %") for fault in found]
+        faults.append(f"it has lost {lost:.1%} of accuracy on plain texts, and {MOST_LOST:.0%} are allowed")
+    return [fault.replace("%", " %") for fault in faults]
 
 
 def _folder(dataset: str, seed: int) -> Path:

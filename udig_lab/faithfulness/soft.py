@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.faithfulness.erasure import is_probability, judged_by, require_judgeable, values
+from udig_lab.faithfulness.erasure import in_units, judged_by, require_judgeable, values
 from udig_lab.model.protocol import CORRECTED
 from udig_lab.model.textmodel import as_text_model
 
@@ -105,8 +105,7 @@ def soft(
 
     texts = [a.encoding for a in attributions] * (1 + 2 * n_samples)
     judged = judged_by(text_model, attributions, CORRECTED) * (1 + 2 * n_samples)
-    read = values(text_model, texts, judged, CORRECTED, points).view(-1, n)
-    read = read.exp() if is_probability(text_model, attributions) else read
+    read = in_units(text_model, attributions, values(text_model, texts, judged, CORRECTED, points).view(-1, n))
     without, only = read[1:].view(n_samples, 2, n).mean(0)
     return {"comprehensiveness": read[0] - without, "sufficiency": read[0] - only}
 

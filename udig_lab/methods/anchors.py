@@ -218,8 +218,8 @@ class AnchorSearch:
         new = self.unseen(token_ids)
         if new:
             # With many steps, these numbers are what an explanation holds the most of.
-            found = self._search(torch.tensor(new, device=token_ids.device)).int()
-            self._known.update(zip(new, found, strict=True))
+            anchors = self._search(torch.tensor(new, device=token_ids.device)).int()
+            self._known.update(zip(new, anchors, strict=True))
         return torch.stack([self._known[i][steps] for i in token_ids.tolist()]).long()
 
     def vertices(self, token_ids: Tensor, factor: int) -> Tensor:

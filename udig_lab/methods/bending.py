@@ -50,14 +50,14 @@ class BentPath:
 
     def _anchored(self, first: int, last: int) -> Tensor:
         """Corners at anchors, before any piece is halved, ``first`` to ``last`` inclusive."""
-        found = []
+        parts = []
         while first < last:
             number = (self.steps - 1 - first) // self.size
             points = self._window(number)
             begin = self.steps - self._range(number).stop
-            found.append(points[first - begin : min(last - begin, len(points) - 1)])
+            parts.append(points[first - begin : min(last - begin, len(points) - 1)])
             first = begin + len(points) - 1
-        return torch.cat([*found, points[last - begin][None]])
+        return torch.cat([*parts, points[last - begin][None]])
 
     def _range(self, window: int) -> range:
         """The steps of a window, counted from the word."""

@@ -47,12 +47,12 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
     """
     ends = [problem.ends(i) for i in range(len(problem))]
     owners = [players(encoding, problem.by) for encoding in problem.encodings]
-    found: list[Tensor] = []
+    read: list[Tensor] = []
     rows: list[tuple[int, int]] = []
     for i, present in enumerate(coalitions):
         f_input, f_baseline = (f[i].cpu().double() for f in (problem.at_input, problem.at_baseline))
         full, none = present.all(1), ~present.any(1)
-        found.append(torch.where(full.view(-1, *[1] * f_input.ndim), f_input, f_baseline))
+        read.append(torch.where(full.view(-1, *[1] * f_input.ndim), f_input, f_baseline))
         wanted = torch.ones_like(full) if again else ~(full | none)
         rows += [(i, s) for s in wanted.nonzero()[:, 0].tolist()]
 
@@ -67,8 +67,8 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
     if rows:
         made = problem.values(embed, [i for i, _ in rows]).cpu().double()
         for (i, s), value in zip(rows, made, strict=True):
-            found[i][s] = value
-    return found
+            read[i][s] = value
+    return read
 
 
 def read_anew(coalitions: Tensor) -> int:

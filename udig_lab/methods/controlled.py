@@ -188,11 +188,11 @@ def _looked(problem: Problem, new: dict[int, Tensor]) -> dict[int, tuple[Tensor,
         explicand, baseline = problem.ends(i)
         return Segment(baseline, explicand - baseline, new[i], torch.ones_like(new[i]))
 
-    found = [part.double().cpu() for part in problem.integrate(integral, "valued", texts)]  # (k, 1 + L)
-    values = [part[:, 0] for part in found]
+    parts = [part.double().cpu() for part in problem.integrate(integral, "valued", texts)]  # (k, 1 + L)
+    values = [part[:, 0] for part in parts]
     if _reads_apart(problem):
         values = _read(problem, new, texts)
-    return {i: (new[i], part[:, 1:], own) for i, part, own in zip(texts, found, values, strict=True)}
+    return {i: (new[i], part[:, 1:], own) for i, part, own in zip(texts, parts, values, strict=True)}
 
 
 def _reads_apart(problem: Problem) -> bool:

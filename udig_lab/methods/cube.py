@@ -34,7 +34,7 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
 
     def find() -> dict[str, Any]:
         coalitions = [_ends(n_players(problem, i)) for i in range(len(problem))]
-        found = []
+        all_scores = []
         for i, f in enumerate(values(problem, coalitions)):
             t = len(f) // 2
             f_input, f_baseline = (v[i].cpu().double() for v in (problem.at_input, problem.at_baseline))
@@ -43,8 +43,8 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
             if equal_surplus and t:
                 missing = f_input - f_baseline - scores.sum(-1)
                 scores = scores + missing[..., None] / t
-            found.append(spread(problem, i, scores))
-        return {"scores": found}
+            all_scores.append(spread(problem, i, scores))
+        return {"scores": all_scores}
 
     return Passes(find, lambda i: (0, read_anew(_ends(n_players(problem, i))) + 2))
 
@@ -91,7 +91,7 @@ def owen(
         drawn = [_drawn(n_players(problem, i), nodes, n_samples, paired, seed) for i in range(len(problem))]
         counts = torch.tensor(_counts(nodes, n_samples))
         shares = (weights / counts).repeat_interleave(counts)  # (S,)
-        found = []
+        all_scores = []
         for i, f in enumerate(values(problem, [_flipped(d) for d in drawn], again=True)):
             present = drawn[i]  # (S, T)
             s, t = present.shape
@@ -99,8 +99,8 @@ def owen(
             change = f[:, :1] - f[:, 1:]  # (S, T) or (S, T, C): with the token as it is, less with it turned
             sign = torch.where(present, 1.0, -1.0).double()
             effects = (change.movedim(1, -1) * sign.view(s, *[1] * (change.ndim - 2), t)).movedim(0, -1)  # (…, T, S)
-            found.append(spread(problem, i, effects @ shares))
-        return {"scores": found}
+            all_scores.append(spread(problem, i, effects @ shares))
+        return {"scores": all_scores}
 
     def cost(i: int) -> tuple[int, int]:
         return 0, sum(_counts(nodes, n_samples)) * (n_players(problem, i) + 1) + 2
@@ -156,16 +156,16 @@ def permutations(problem: Problem, *, n_samples: int = 2, antithetic: bool = Tru
 
     def find() -> dict[str, Any]:
         orders = [_orders(n_players(problem, i), n_samples, antithetic, seed) for i in range(len(problem))]
-        found, errors = [], []
+        all_scores, errors = [], []
         for i, f in enumerate(values(problem, [_entering(o) for o in orders])):
             r, t = orders[i].shape
             f = f.view(r, t + 1, *f.shape[1:]).movedim(1, -1)  # (R, T + 1), or (R, C, T + 1)
             step = f.diff(dim=-1)
             places = orders[i].view(r, *[1] * (f.ndim - 2), t).expand(step.shape)
             effects = torch.zeros_like(step).scatter(-1, places, step)
-            found.append(spread(problem, i, effects.mean(0)))
+            all_scores.append(spread(problem, i, effects.mean(0)))
             errors.append(spread(problem, i, _error(effects, antithetic)))
-        return {"scores": found, "errors": errors}
+        return {"scores": all_scores, "errors": errors}
 
     def cost(i: int) -> tuple[int, int]:
         return 0, read_anew(_entering(_orders(n_players(problem, i), n_samples, antithetic, seed))) + 2

@@ -39,12 +39,12 @@ def idgi(problem: Problem, *, n_steps: int = 50) -> Passes:
     def find() -> dict[str, Any]:
         squares = problem.integrate(integral, "squares")  # (K, L) each, or (C, K, L)
         changes = _between(problem, integral, n_steps).diff(dim=1)  # (N, K), or (N, K, C)
-        found = []
+        scores = []
         for i, own in enumerate(squares):
             own = own.double() * problem.explained(i)
             share = (own / own.sum(-1, keepdim=True)).nan_to_num()
-            found.append((changes[i].movedim(0, -1)[..., None] * share).sum(-2))
-        return {"scores": found}
+            scores.append((changes[i].movedim(0, -1)[..., None] * share).sum(-2))
+        return {"scores": scores}
 
     return Passes(find, lambda i: (n_steps, n_steps - 1))
 

@@ -51,8 +51,8 @@ def _left_out(problem: Problem) -> Passes:
     def find() -> dict[str, Any]:
         others = [~torch.eye(n_players(problem, i), dtype=torch.bool) for i in range(len(problem))]
         at_input = problem.at_input.cpu().double()
-        found = values(problem, others, again=True)
-        return {"scores": [spread(problem, i, (at_input[i] - f).movedim(0, -1)) for i, f in enumerate(found)]}
+        left_out = values(problem, others, again=True)
+        return {"scores": [spread(problem, i, (at_input[i] - f).movedim(0, -1)) for i, f in enumerate(left_out)]}
 
     return Passes(find, lambda i: (0, n_players(problem, i) + 1))  # F(x) among them
 
@@ -88,14 +88,14 @@ def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) ->
 
         with DRAWS, torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
-            found = captum.ShapleyValueSampling(value).attribute(
+            attributed = captum.ShapleyValueSampling(value).attribute(
                 explicand[None],
                 baselines=baseline[None],
                 feature_mask=features,
                 n_samples=orders,
                 perturbations_per_eval=problem.budget.fits(len(explicand)),
             )
-        value_of = found[0, :, 0].double()  # (L,): a feature's value is repeated over its tokens and dimensions
+        value_of = attributed[0, :, 0].double()  # (L,): a feature's value is repeated over its tokens and dimensions
         first = [owners.tolist().index(p) for p in range(n_players(problem, i))]
         return spread(problem, i, value_of[first].cpu())
 

@@ -25,8 +25,8 @@ def checked(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
         TypeError: another kind of value than the default.
         ValueError: a number that is not finite, or more work than ``MOST`` points.
     """
-    found = {name: _like(name, defaults[name], value) for name, value in given.items()}
-    numbers = {name: value for name, value in (dict(defaults) | found).items() if isinstance(value, (int, float))}
+    chosen = {name: _like(name, defaults[name], value) for name, value in given.items()}
+    numbers = {name: value for name, value in (dict(defaults) | chosen).items() if isinstance(value, (int, float))}
     for name in _COUNTS:
         if numbers.get(name, 0) > MOST:
             raise ValueError(f"{name}={numbers[name]} is more work than can end; pass at most {MOST}")
@@ -39,7 +39,7 @@ def checked(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
             f"factor={factor} halves {pieces} pieces to more than {MOST} points, which is more work than can end; "
             f"pass at most {most}"
         )
-    return found
+    return chosen
 
 
 def at_least_one(n_samples: int) -> None:

@@ -64,9 +64,9 @@ class Passes:
 
     def solve(self, problem: Problem) -> Solution:
         """Make the passes."""
-        found = self.find()
+        known = self.find()
         costs = [self.cost(i) for i in range(len(problem))]
-        return Solution(evaluations=[g for g, _ in costs], forwards=[f for _, f in costs], **found)
+        return Solution(evaluations=[g for g, _ in costs], forwards=[f for _, f in costs], **known)
 
 
 @dataclass(frozen=True)

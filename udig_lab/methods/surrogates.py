@@ -83,7 +83,7 @@ def _fitted(problem: Problem, method: Callable[..., Any], n_samples: int, seed: 
         with DRAWS, torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a fit that is not determined: the docstring says so
             torch.manual_seed(seed)
-            found = method(value).attribute(
+            attributed = method(value).attribute(
                 explicand[here][None],
                 baselines=baseline[here][None],
                 feature_mask=owners[here][None, :, None].repeat(1, 1, size),
@@ -91,6 +91,6 @@ def _fitted(problem: Problem, method: Callable[..., Any], n_samples: int, seed: 
                 perturbations_per_eval=min(n_samples, problem.budget.fits(len(explicand))),
                 return_input_shape=False,
             )
-        return spread(problem, i, found[0].cpu().double())
+        return spread(problem, i, attributed[0].cpu().double())
 
     return Passes(find, lambda i: (0, (n_samples if n_players(problem, i) > 1 else 0) + 2))

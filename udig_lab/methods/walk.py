@@ -48,14 +48,14 @@ class DigSearch(AnchorSearch):
 
     def successors(self, rows: Tensor) -> Tensor:
         """The best neighbours (T, depth) of anchors (T,), best first; ``BASELINE_ANCHOR`` where there are no more."""
-        found = self._ranks[self._place[rows].clamp(min=0)]
+        best = self._ranks[self._place[rows].clamp(min=0)]
         missing = self._place[rows] < 0
         if bool(missing.any()):
             new, which = torch.unique(rows[missing], return_inverse=True)
             ranked = torch.cat([self._ranked(block) for block in torch.split(new, _BLOCK)])
-            found[missing] = ranked[which]
+            best[missing] = ranked[which]
             self._remember(new, ranked)
-        return found.long()
+        return best.long()
 
     def _remember(self, rows: Tensor, ranked: Tensor) -> None:
         rows, ranked = rows[-len(self._ranks) :], ranked[-len(self._ranks) :]
@@ -84,9 +84,9 @@ class DigSearch(AnchorSearch):
         return ranked[:, : self._depth].int()
 
     def _search(self, token_ids: Tensor) -> Tensor:
-        found = torch.empty(len(token_ids), self.n_steps + 1, dtype=torch.int64, device=token_ids.device)
-        found[:, 0] = token_ids
-        for walked in torch.split(found, _WALKS):  # (b, m + 1) each
+        walks = torch.empty(len(token_ids), self.n_steps + 1, dtype=torch.int64, device=token_ids.device)
+        walks[:, 0] = token_ids
+        for walked in torch.split(walks, _WALKS):  # (b, m + 1) each
             visited = Visited(len(self.vocabulary), walked[:, :1])
             for step in range(self.n_steps):  # sequential by definition: the next neighbours are those of the last one
                 last = walked[:, step]
@@ -95,4 +95,4 @@ class DigSearch(AnchorSearch):
                 best = options.gather(1, closed.int().argmin(1, keepdim=True))[:, 0]  # (b,), the first that is open
                 walked[:, step + 1] = best.masked_fill(closed.all(1), BASELINE_ANCHOR)
                 visited.add(walked[:, step + 1])
-        return found
+        return walks

@@ -130,9 +130,9 @@ def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) ->
         path = BentPath(search, moving_ids(problem, i), factor)
 
         def corners(first: int, last: int) -> Tensor:
-            found = explicand.repeat(last - first, 1, 1)  # special tokens stand still
-            found[:, moving] = path(first, last)
-            return found
+            points = explicand.repeat(last - first, 1, 1)  # special tokens stand still
+            points[:, moving] = path(first, last)
+            return points
 
         return Polyline(corners, len(path), rule)
 

@@ -59,10 +59,10 @@ def _spans(chat: Sequence[Mapping[str, Any]], prompt: str, tokenizer: Any) -> li
     at, spans = 0, []
     for number, (name, text) in enumerate(words):
         mark = _mark(number)
-        before, found, frame = frame.partition(mark)
+        before, met, frame = frame.partition(mark)
         # Many templates take white space off.
         kept = next((t for t in (text, text.strip()) if prompt.startswith(before + t, at)), None)
-        if not found or mark in frame or kept is None:
+        if not met or mark in frame or kept is None:
             raise ValueError(
                 f"the chat template changes what {name!r} says, so that its words cannot be told from the template's; "
                 "pass the prompt as one text, and segments=…"

@@ -56,7 +56,7 @@ def located(segments: Any, parts: Sequence[str], name: str) -> list[Span]:
         )
     if not segments:
         raise ValueError(f"{name} has an empty dictionary of segments; name at least one part of it, or pass None")
-    found = []
+    spans = []
     for label, wanted in segments.items():
         if not wanted.strip():
             raise ValueError(f"segment {label!r} of {name} is empty; pass the words that stand there")
@@ -68,11 +68,11 @@ def located(segments: Any, parts: Sequence[str], name: str) -> list[Span]:
         if len(places) > 1:
             raise ValueError(f"segment {label!r} stands {len(places)} times in {name}; pass a longer part of it")
         ((part, start),) = places
-        found.append(Span(label, part, start, start + len(wanted)))
-    for one, other in pairwise(sorted(found, key=lambda s: (s.part, s.start))):
+        spans.append(Span(label, part, start, start + len(wanted)))
+    for one, other in pairwise(sorted(spans, key=lambda s: (s.part, s.start))):
         if one.part == other.part and other.start < one.end:
             raise ValueError(f"segments {one.name!r} and {other.name!r} of {name} overlap; let each word be in one")
-    return found
+    return spans
 
 
 def _places(wanted: str, text: str) -> list[int]:

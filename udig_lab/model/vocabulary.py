@@ -51,7 +51,7 @@ class Vocabulary:
         self.tokens = tuple(tokens) if tokens is not None else None
         self.special_ids = tuple(special_ids)
         self.added_ids = tuple(added_ids)
-        # Anchors found so far, by search settings: see paths.AnchorSearch.
+        # Anchors found so far, by search settings: see methods.anchors.AnchorSearch.
         self.searches: dict[tuple[object, ...], object] = {}
 
     def __len__(self) -> int:

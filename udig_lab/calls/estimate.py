@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udig_lab.explainer import call_of, wishes_of
+from udig_lab.calls.call import call_of
+from udig_lab.explainer import wishes_of
 from udig_lab.integrals import Integral, Lazy
 from udig_lab.methods import Method, Passes, Paths, Solution
 from udig_lab.methods.anchors import AnchorSearch
@@ -96,23 +97,23 @@ def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
 
         _, seconds, _ = _timed(pose)
         with posed(text_model, [encodings[i]], **posing | own) as problem:
-            found = _measured(problem, entry, settings, encodings[i], n)
-        return replace(found, once=found.once + seconds)
+            one = _measured(problem, entry, settings, encodings[i], n)
+        return replace(one, once=one.once + seconds)
 
     order = sorted(range(n), key=lambda i: (_moving(encodings[i], given["by"]), len(encodings[i])))
     moving = [(e, _moving(e, given["by"])) for e in encodings]
-    found = [measured(i) for i in dict.fromkeys((order[0], order[-1]))]
-    gradients, forwards = (_line(found, "moving", name) for name in ("gradients", "forwards"))
-    gradient, forward, each = (_line(found, "tokens", name) for name in ("gradient", "forward", "each"))
+    ends = [measured(i) for i in dict.fromkeys((order[0], order[-1]))]
+    gradients, forwards = (_line(ends, "moving", name) for name in ("gradients", "forwards"))
+    gradient, forward, each = (_line(ends, "tokens", name) for name in ("gradient", "forward", "each"))
     numbers = [(round(gradients(m)), round(forwards(m)), len(e)) for e, m in moving]
-    walked = sum(g * gradient(k) + (f + _READS) * forward(k) + each(k) for g, f, k in numbers) + found[-1].once
-    searched, memory = _searched(found[-1].search, encodings)
+    walked = sum(g * gradient(k) + (f + _READS) * forward(k) + each(k) for g, f, k in numbers) + ends[-1].once
+    searched, memory = _searched(ends[-1].search, encodings)
     return Estimate(
         given["method"],
         n,
-        gradients=sum(g for g, _, _ in numbers) * found[-1].classes * len(wishes),
-        forwards=sum(f for _, f, _ in numbers) * found[-1].classes * len(wishes),
-        memory=_grown(max(memory, *(m.memory for m in found)), text_model.device),
+        gradients=sum(g for g, _, _ in numbers) * ends[-1].classes * len(wishes),
+        forwards=sum(f for _, f, _ in numbers) * ends[-1].classes * len(wishes),
+        memory=_grown(max(memory, *(m.memory for m in ends)), text_model.device),
         seconds=walked * len(wishes) + searched,
     )
 
@@ -239,9 +240,9 @@ def _grown(alive: int, device: torch.device) -> int:
     return round(_KEPT * alive + _LEAST) if device.type == "cpu" else alive
 
 
-def _line(found: Sequence[_Measured], over: str, name: str) -> Callable[[int], float]:
+def _line(ends: Sequence[_Measured], over: str, name: str) -> Callable[[int], float]:
     """The straight line through two measurements."""
-    (x, y), (a, b) = ((getattr(m, over), getattr(m, name)) for m in (found[0], found[-1]))
+    (x, y), (a, b) = ((getattr(m, over), getattr(m, name)) for m in (ends[0], ends[-1]))
     rise = (b - y) / (a - x) if a != x else 0.0
     return lambda at: max(0.0, y + rise * (at - x))
 

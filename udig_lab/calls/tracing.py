@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from udig_lab.attribution import Attribution
-from udig_lab.explainer import attributions_of
 from udig_lab.integrals import Integral
 from udig_lab.methods import method as method_named
 from udig_lab.methods.anchors import allowed_rows
@@ -22,6 +21,7 @@ from udig_lab.model.target import ALL
 from udig_lab.model.textmodel import as_text_model
 from udig_lab.model.vocabulary import Vocabulary
 from udig_lab.problem import posed
+from udig_lab.solved import attributions_of
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,9 @@ def number(value: Any) -> float:
 
 def finite(value: Any) -> float:
     """A finite number."""
-    if not math.isfinite(found := number(value)):
+    if not math.isfinite(as_float := number(value)):
         raise ValueError(f"a finite number is wanted, not {_short(value)}")
-    return found
+    return as_float
 
 
 def flag(value: Any) -> bool:

@@ -13,14 +13,15 @@ import pandas as pd
 from rich.console import Group
 
 from udig_lab.attribution import Attribution
+from udig_lab.calls.call import call_of
 from udig_lab.drawing.heatgrid import grid_html, grid_to_terminal
 from udig_lab.drawing.heatmap import visible
-from udig_lab.explainer import attributions_of, call_of
 from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.target import ALL
 from udig_lab.problem import posed
+from udig_lab.solved import attributions_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What else can be asked beside ``explain``: an answer token by token, what a call would take, a path step by step."""
