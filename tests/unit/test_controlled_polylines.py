@@ -125,9 +125,9 @@ def test_a_budget_below_a_panel_for_every_piece_is_refused(settings):
 @pytest.mark.parametrize("name", METHODS_THROUGH_WORDS)
 @pytest.mark.parametrize("strategy", ["greedy", "maxcount"])
 def test_through_words_it_agrees_with_many_nodes(lab, name, strategy):
-    path = {"method": name, "n_steps": 8, "strategy": strategy}
+    path = {"method": name, "n_steps": 4, "strategy": strategy}
     found = ul.explain(lab, TEXTS[:2], rule="controlled", **path)
-    for a, b in zip(found, ul.explain(lab, TEXTS[:2], rule="trapezoid", factor=7, **path), strict=True):
+    for a, b in zip(found, ul.explain(lab, TEXTS[:2], rule="trapezoid", factor=6, **path), strict=True):
         assert a.converged
         assert a.evaluations < b.evaluations / 5
         assert a.anchors == b.anchors
