@@ -7,8 +7,8 @@ import torch
 from test_controlled import IDS, TEXTS, Turning, largest, made
 
 import udig_lab as ul
+from udig_lab.calls.call import call_of
 from udig_lab.experiments.cell import Cell
-from udig_lab.explainer import call_of
 from udig_lab.integrals import Polyline
 from udig_lab.methods import METHODS
 from udig_lab.methods.controlled import controlled
