@@ -59,8 +59,8 @@ def integrate(
         lengths: tokens of each explicand.
         collect: what is kept apart: "tokens" gives (L_i,) float64 scores, summed over points and embedding
             dimensions; "points" (K_i, L_i), summed over dimensions; "valued" (K_i, 1 + L_i), the same behind F at the
-            point; "dimensions" (L_i, D) float64, summed over points; "squares" (K_i, L_i), the squared length of every
-            token's gradient, whatever the weights.
+            point, or (K_i, 1 + L_i W) of W weights at each, (K_i, L_i, W, D); "dimensions" (L_i, D) float64, summed
+            over points; "squares" (K_i, L_i), the squared length of every token's gradient, whatever the weights.
         budget: bounds a pass; halved when memory runs out.
         mixed: whether explicands of different lengths may share a pass.
         progress: show a bar.
@@ -100,7 +100,8 @@ def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, bud
     for piece in pack:
         k, length = piece.points.shape[:2]
         own = rows[start : start + k]
-        part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., : length + behind], collect)
+        columns = length * (weights.shape[2] if weights.ndim == 4 else 1) + behind
+        part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :columns], collect)
         start += k
         if not bool(part.isfinite().all()):
             raise ValueError(
@@ -123,6 +124,8 @@ def _added(result: Tensor | None, part: Tensor, piece: _Piece, collect: str) -> 
 
 def _weighted(values: Tensor, points: Tensor, weights: Tensor, collect: str) -> Tensor:
     """Gradients of values (n,) at points (n, L, D) times weights (n, L, D), or squared, summed over dimensions or not.
+
+    Weights may be (n, L, W, D), several at each point; a token's W products then stand together.
 
     Of values (n, C), every column is summed before the next is taken: all gradients at once would be C times a batch.
 
@@ -147,7 +150,10 @@ def _weighted(values: Tensor, points: Tensor, weights: Tensor, collect: str) -> 
         if gradient is None:
             break
         factor = gradient if collect == "squares" else weights
-        part = gradient * factor if collect == "dimensions" else torch.linalg.vecdot(gradient, factor)
+        if factor.ndim == 4:
+            part = torch.linalg.vecdot(gradient[:, :, None], factor).flatten(1)  # (n, L W)
+        else:
+            part = gradient * factor if collect == "dimensions" else torch.linalg.vecdot(gradient, factor)
         parts.append(torch.cat([own[:, number - 1 : number], part], dim=1) if collect == "valued" else part)
     if not parts or len(parts) < len(columns):
         raise ValueError(
@@ -174,11 +180,11 @@ def _stacked(pack: Sequence[_Piece]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors (k_i, L_i, D) one below the other (n, L, D), zeros behind the end."""
+    """Tensors (k_i, L_i, …) one below the other (n, L, …), zeros behind the end."""
     if len(parts) == 1:
         return parts[0]
     width = max(part.shape[1] for part in parts)
-    joined = parts[0].new_zeros(sum(map(len, parts)), width, parts[0].shape[2])
+    joined = parts[0].new_zeros(sum(map(len, parts)), width, *parts[0].shape[2:])
     start = 0
     for part in parts:
         joined[start : start + len(part), : part.shape[1]] = part

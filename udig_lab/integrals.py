@@ -158,6 +158,38 @@ class Polyline(Lazy):
         points, weights = polyline_rule(self.rule, self.corners(begin, min(last + 1, self.count)))
         return points[first - begin : last - begin], weights[first - begin : last - begin]
 
+    def both_sides(self, nodes: Tensor) -> BothSides:
+        """For slopes before and after each of some places; ``nodes`` (K,) as of ``BothSides``."""
+        return BothSides(self.corners, self.count, nodes)
+
+
+@dataclass(frozen=True)
+class BothSides(Lazy):
+    """Places on a polyline, and the pieces before and after each, on which slopes are asked for: one but at corners.
+
+    Attributes:
+        corners, count: as of ``Polyline``.
+        nodes: (K,) float64 positions between 0 and count - 1; k + t is t of the way from corner k to the next.
+    """
+
+    corners: Callable[[int, int], Tensor]
+    count: int
+    nodes: Tensor
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def block(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Points (last - first, L, D) and two weights each (last - first, L, 2, D), the whole pieces."""
+        nodes = self.nodes[first:last]
+        before, after = (nodes.ceil() - 1).clamp(min=0).long(), nodes.floor().clamp(max=self.count - 2).long()
+        begin = int(before.min())
+        corners = self.corners(begin, int(after.max()) + 2)
+        steps = corners.diff(dim=0)
+        here = (nodes - after)[:, None, None].to(corners)
+        points = corners[after - begin] + here * steps[after - begin]
+        return points, torch.stack([steps[before - begin], steps[after - begin]], dim=2)
+
 
 @dataclass(frozen=True)
 class OneAtATime(Lazy):

@@ -25,6 +25,8 @@ _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}
 # made the rows, and keys nothing of labels and answers.
 FORMAT = 3
 WITHOUT_CODE = 2
+# Settings that came when rows were recorded: while they have their default, all is as it was without them.
+_LATER = {(name, setting) for name in ("dig", "udig") for setting in ("max_evaluations", "tolerance")}
 _LONGEST = 150  # characters of a name: file systems allow 255 bytes, endings included
 
 
@@ -215,7 +217,9 @@ class Cell:
         """
         # A model and a file of the reader's own may move: what they hold is among the parts.
         depends = {k: v for k, v in asdict(self).items() if k not in ("limit", "settings", "model", "data")}
-        depends["settings"] = self.all_settings
+        settings, defaults = self.all_settings, self._defaults
+        later = {name for name in settings if (self.method, name) in _LATER and settings[name] == defaults[name]}
+        depends["settings"] = {name: value for name, value in settings.items() if name not in later}
         if not judged:
             depends["protocol"] = as_protocol(self.protocol).reading
         text = json.dumps([form, judged, depends, parts], sort_keys=True, default=str)

@@ -84,7 +84,8 @@ class Method:
         """
         built = self.build(problem, **settings)
         if not isinstance(built, Paths):
-            hint = '; pass rule="gauss_legendre"' if settings.get("rule") in ("exact", *UNFORESEEN) else ""
+            usual = "left" if self.defaults.get("rule") == "left" else "gauss_legendre"
+            hint = f'; pass rule="{usual}"' if settings.get("rule") in ("exact", *UNFORESEEN) else ""
             raise ValueError(f"{name} follows no path with these settings, so there is nothing to trace{hint}")
         return built
 

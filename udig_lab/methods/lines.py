@@ -10,9 +10,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from udig_lab.integrals import Integral, LineIntegral
+from udig_lab.integrals import Integral, LineIntegral, Polyline
 from udig_lab.methods.adaptive import adaptive
-from udig_lab.methods.controlled import controlled
+from udig_lab.methods.controlled import controlled_passes
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.model.baseline import Baseline, as_baseline
@@ -55,8 +55,13 @@ def ig(problem: Problem, *, n_steps: int = 50, rule: str = "gauss_legendre", tol
         done = cache(lambda: adaptive(problem, n_steps=n_steps, tolerance=tolerance))
         return Passes(lambda: {"scores": done()[0]}, lambda i: (done()[1][i], done()[2][i]))
     if rule == "controlled":
-        made = cache(lambda: controlled(problem, n_steps=n_steps, tolerance=tolerance))
-        return Passes(lambda: {"scores": made()[0], "errors": made()[1]}, lambda i: (made()[2][i], made()[3][i]))
+
+        def line(i: int) -> Polyline:
+            explicand, baseline = problem.ends(i)
+            ends = torch.stack([baseline, explicand])  # (2, L, D)
+            return Polyline(lambda first, last: ends[first:last], 2, rule)
+
+        return controlled_passes(problem, line, budget=n_steps, name="n_steps", tolerance=tolerance)
     return Paths(lambda i: straight(*problem.ends(i), n_steps=n_steps, rule=rule))
 
 

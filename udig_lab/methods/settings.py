@@ -8,7 +8,7 @@ from typing import Any
 
 MOST = 100_000  # points of a path, samples of a text: a day's work for a text, and gigabytes
 UNFORESEEN = ("adaptive", "controlled")  # rules whose nodes are known when the last of them has been looked at
-_COUNTS = ("n_steps", "n_samples")
+_COUNTS = ("n_steps", "n_samples", "max_evaluations")
 
 
 def checked(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from udig_lab.integrals import Integral, OneAtATime, Polyline
 from udig_lab.methods.anchors import BASELINE_ANCHOR, AnchorSearch, UdigSearch
 from udig_lab.methods.bending import BentPath
-from udig_lab.methods.solution import Anchors, Paths, moving_ids
+from udig_lab.methods.controlled import controlled_passes
+from udig_lab.methods.solution import Anchors, Passes, Paths, moving_ids
 from udig_lab.methods.walk import DigSearch
 from udig_lab.problem import Problem
 
@@ -24,7 +27,9 @@ def dig(
     strategy: str = "greedy",
     rule: str = "left",
     candidates: str = "all",
-) -> Paths:
+    max_evaluations: int = 500,
+    tolerance: float = 1.0,
+) -> Paths | Passes:
     """Discretized IG: from each word to the baseline through neighbouring words, made monotone.
 
     Args:
@@ -33,13 +38,19 @@ def dig(
         n_neighbors: nearest rows of an anchor among which the next is chosen.
         factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
         strategy: "greedy" or "maxcount".
-        rule: "left" as published, "right", "midpoint" or "trapezoid".
+        rule: "left" as published, "right", "midpoint" or "trapezoid", which take the anchors as nodes; or
+            "controlled", for large models: it integrates along the polyline through the anchors, with nodes where F
+            turns, until no score's error is estimated above ``tolerance``, and returns the errors. The corners stay;
+            ``factor`` is of no effect.
         candidates: "all" rows of the table (special ones only under a protocol in which special tokens compete),
             or "words".
+        max_evaluations: the most gradients a text may use; for "controlled" only, and at least m + 2.
+        tolerance: in percent; for "controlled" only.
 
     Source: Sanyal & Ren, EMNLP 2021, arXiv 2108.13654; the defaults are its code's.
     """
-    return _together(problem, _search(problem, DigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+    search = _search(problem, DigSearch, n_steps, n_neighbors, strategy, candidates)
+    return _together(problem, search, factor, rule, budget=max_evaluations, tolerance=tolerance)
 
 
 def udig(
@@ -51,7 +62,9 @@ def udig(
     strategy: str = "greedy",
     rule: str = "left",
     candidates: str = "all",
-) -> Paths:
+    max_evaluations: int = 500,
+    tolerance: float = 1.0,
+) -> Paths | Passes:
     """Uniform Discretized IG: through words near evenly spaced points of the straight line, made monotone.
 
     Args:
@@ -60,13 +73,19 @@ def udig(
         n_neighbors: candidate words per interpolation point.
         factor: f, how often every piece of the path is halved; 2^f (m + 1) + 1 points in all.
         strategy: "greedy" or "maxcount".
-        rule: "left" as published, "right", "midpoint" or "trapezoid".
+        rule: "left" as published, "right", "midpoint" or "trapezoid", which take the anchors as nodes; or
+            "controlled", for large models: it integrates along the polyline through the anchors, with nodes where F
+            turns, until no score's error is estimated above ``tolerance``, and returns the errors. The corners stay;
+            ``factor`` is of no effect.
         candidates: "all" rows of the table (special ones only under a protocol in which special tokens compete),
             or "words".
+        max_evaluations: the most gradients a text may use; for "controlled" only, and at least m + 2.
+        tolerance: in percent; for "controlled" only.
 
     Source: Sinha Roy & Kundu, arXiv 2412.03886; settings of its recorded DistilBERT run.
     """
-    return _together(problem, _search(problem, UdigSearch, n_steps, n_neighbors, strategy, candidates), factor, rule)
+    search = _search(problem, UdigSearch, n_steps, n_neighbors, strategy, candidates)
+    return _together(problem, search, factor, rule, budget=max_evaluations, tolerance=tolerance)
 
 
 def sequential_dig(
@@ -124,10 +143,14 @@ def _search(
     return search
 
 
-def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
-    def integral(i: int) -> Integral:
+def _together(
+    problem: Problem, search: AnchorSearch, factor: int, rule: str, *, budget: int, tolerance: float
+) -> Paths | Passes:
+    controls, texts, names = rule == "controlled", range(len(problem)), _names(problem, search)
+
+    def integral(i: int) -> Polyline:
         explicand, moving = problem.explicand(i), problem.explained(i)
-        path = BentPath(search, moving_ids(problem, i), factor)
+        path = BentPath(search, moving_ids(problem, i), 0 if controls else factor)
 
         def corners(first: int, last: int) -> Tensor:
             points = explicand.repeat(last - first, 1, 1)  # special tokens stand still
@@ -136,7 +159,11 @@ def _together(problem: Problem, search: AnchorSearch, factor: int, rule: str) ->
 
         return Polyline(corners, len(path), rule)
 
-    return Paths(integral, _names(problem, search), search=search)
+    if not controls:
+        return Paths(integral, names, search=search)
+    search.anchors(torch.cat([moving_ids(problem, i) for i in texts]))  # all words of all texts are looked up together
+    asked: dict[str, Any] = {"budget": budget, "name": "max_evaluations", "tolerance": tolerance}
+    return controlled_passes(problem, integral, lambda: {"anchors": [names(i) for i in texts]}, **asked)
 
 
 def _one_by_one(problem: Problem, search: AnchorSearch, factor: int, rule: str) -> Paths:
