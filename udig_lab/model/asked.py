@@ -51,11 +51,20 @@ def asked_of(model: TextModel, encodings: Sequence[Encoding], target: Any, at: A
         )
     if model.task not in GENERATING:
         return Asked(encodings)
-    ids = [_ids(model, wish, i) for i, wish in enumerate(_continuations(target, len(encodings)))]
+    ids = _wished(model, target, len(encodings))
     if any(row is None for row in ids):
         guesses = _next(model, encodings, budget)
         ids = [[guess] if row is None else row for row, guess in zip(ids, guesses, strict=True)]
     return _read_with(model, encodings, [row for row in ids if row is not None])
+
+
+def answer_lengths(model: TextModel, target: Any, n: int) -> list[int]:
+    """How many tokens continue each of n texts of a language model.
+
+    Raises:
+        ValueError: as for ``asked_of``.
+    """
+    return [1 if row is None else len(row) for row in _wished(model, target, n)]
 
 
 def as_read(
@@ -138,6 +147,11 @@ def _continuations(target: Any, n: int) -> list[Any]:
     if len(wishes) != n:
         raise ValueError(f"{len(wishes)} targets were given for {n} texts; pass one, or one for each")
     return wishes
+
+
+def _wished(model: TextModel, target: Any, n: int) -> list[list[int] | None]:
+    """Token ids of n continuations; None for the model's own next token."""
+    return [_ids(model, wish, i) for i, wish in enumerate(_continuations(target, n))]
 
 
 def _ids(model: TextModel, wish: Any, number: int) -> list[int] | None:

@@ -126,7 +126,7 @@ def _tokenised(
 def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encoding:
     """The encoding with tokens behind it that are read but not explained: the words a language model has said."""
     n = len(ids)
-    tokens = tuple(tokenizer.convert_ids_to_tokens(list(ids))) if n else ()
+    tokens = tuple(map(str, ids)) if tokenizer is None else tuple(tokenizer.convert_ids_to_tokens(list(ids)))
     return replace(
         encoding,
         input_ids=torch.cat([encoding.input_ids, torch.tensor(ids, dtype=torch.int64)]),
