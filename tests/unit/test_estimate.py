@@ -205,3 +205,13 @@ def test_what_explain_refuses_is_refused(lab):
     with pytest.raises(TypeError, match="has no setting"):
         estimate(lab, TEXTS, n_samples=3)
     assert not lab.model.training
+
+
+def test_a_text_keeps_its_number_when_it_is_looked_at_alone():
+    """The longest one is read by itself; with a broken head its F is not finite."""
+    model = built(tf.LlamaForCausalLM, tf.LlamaConfig(**K, num_key_value_heads=2))
+    model.lm_head.weight.data[DECODER.convert_tokens_to_ids("cake")] = torch.nan
+    how = {"tokenizer": DECODER, "baseline": "unk", "method": "sig", "output": "logit", "check": False}
+    for ask in (estimate, ul.explain):
+        with pytest.raises(ValueError, match="F of text 1 is not finite"):
+            ask(model, [TEXT, LONGER], target=["good", "cake"], **how)

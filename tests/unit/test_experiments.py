@@ -213,7 +213,7 @@ def test_run_on_the_command_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explain", " "], "text 0 is empty"),
+        (["explain", " "], "the text is empty"),
         (["run", "--dataset", "sst2", "--profile", "lab"], "UDIG_LAB_DATA must hold sst2/test.parquet"),
         (["run", "--dataset", "sst2", "--methods", "ig,shap"], "unknown method 'shap'"),
         (["run", "--dataset", "sst2", "--protocols", "mine"], "unknown protocol 'mine'"),

@@ -92,7 +92,7 @@ def estimate(model: Any, texts: Any = None, *, answer: bool = False, **options: 
     text_model, entry, settings, encodings, _, given, posing = call
     n, method, target = len(encodings), given["method"], given["target"]
     wishes = [target] if answer else wishes_of(text_model, method, settings, target, given["output"], n)
-    written = answer_lengths(text_model, target, n) if answer else [1] * n
+    written = answer_lengths(text_model, target, encodings) if answer else [1] * n
     longest = max(range(n), key=lambda i: written[i])
     posing |= {"progress": False}
 
