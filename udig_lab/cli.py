@@ -30,6 +30,7 @@ from udig_lab.methods.anchors import STRATEGIES
 from udig_lab.model.load import DATASETS, PROFILES, load
 from udig_lab.model.precision import AUTO, PRECISIONS, settled
 from udig_lab.model.protocol import PROTOCOLS
+from udig_lab.model.segments import SEGMENT, TOKEN
 
 INTERRUPTED = 130  # the status that shells give to a process that was interrupted
 
@@ -106,6 +107,19 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--baseline", help="pad, mask, unk, zero, mean or a token (default: mask)")
     one.add_argument("--target", help="class to explain (default: the predicted one)")
     one.add_argument("--model", default="sst2", help="a data set's lab model, or a folder (default: sst2)")
+    one.add_argument(
+        "--segment",
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="a part of the text, and what to call it; all outside of such parts stays as it is. Again for each part",
+    )
+    one.add_argument(
+        "--by",
+        default=TOKEN,
+        choices=(TOKEN, SEGMENT),
+        help="what methods that take tokens out move as one, and what is shown with its score (default: token)",
+    )
     one.add_argument("--json", action="store_true", help="print the attribution as JSON")
     one.set_defaults(command=_explain)
 
@@ -155,16 +169,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _explain(options: argparse.Namespace) -> int:
     target = int(options.target) if re.fullmatch("[0-9]{1,9}", options.target or "") else options.target
-    result = explain(
-        load(options.model), options.text, method=options.method, baseline=options.baseline, target=target
-    )
+    segments = _segments(options.segment)
+    if options.by == SEGMENT and segments is None:
+        raise ValueError("--by segment needs parts of the text; name each with --segment NAME=TEXT")
+    how = {"method": options.method, "baseline": options.baseline, "target": target}
+    result = explain(load(options.model), options.text, segments=segments, by=options.by, **how)
     if options.json:
         print(json.dumps(json.loads(result.to_json())))  # in ASCII, which every terminal and file takes
         return 0
     console = Console()
-    line, table = to_terminal(result.words())
+    line, table = to_terminal(result.shown(), "word" if result.by == TOKEN else result.by)
     console.print(line)
     console.print(table)
+    if segments is not None and result.by == TOKEN:
+        console.print(to_terminal(list(result.segments().items()), SEGMENT)[1])
     likely = "" if result.probability is None else f" with probability {result.probability:.3f}"
     console.print(
         f"{result.method}, baseline {visible(result.baseline)}: {visible(result.target_name)}{likely}; "
@@ -234,6 +252,19 @@ def _ledger(options: argparse.Namespace) -> int:
         table.add_row(*("–" if value is None else Text(visible(str(value))) for value in entry))
     Console().print(table)
     return 0
+
+
+def _segments(pairs: Sequence[str]) -> dict[str, str] | None:
+    """Parts of a text by their names; None where there are none."""
+    segments: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"{pair!r} names no part of the text; write --segment NAME=TEXT")
+        if name in segments:
+            raise ValueError(f"--segment {name} is given twice; let each part have a name of its own")
+        segments[name] = text
+    return segments or None
 
 
 def _length(text: str) -> int | None:

@@ -38,6 +38,7 @@ def integrate(
     build: Callable[[int], Integral],
     lengths: Sequence[int],
     *,
+    names: Sequence[str] | None = None,
     collect: str = "tokens",
     budget: Budget | None = None,
     mixed: bool = True,
@@ -57,6 +58,7 @@ def integrate(
         scalar: F.
         build: gives the line integral of explicand i; called once each, longest explicand first.
         lengths: tokens of each explicand.
+        names: what messages call each of them; None counts.
         collect: what is kept apart: "tokens" gives (L_i,) float64 scores, summed over points and embedding
             dimensions; "points" (K_i, L_i), summed over dimensions; "valued" (K_i, 1 + L_i), the same behind F at the
             point, or (K_i, 1 + L_i W) of W weights at each, (K_i, L_i, W, D); "dimensions" (L_i, D) float64, summed
@@ -76,7 +78,7 @@ def integrate(
     results: list[Tensor | None] = [None] * len(lengths)
     bar = tqdm(total=len(lengths), unit="text", disable=not progress, leave=False)
     for pack in _packs(build, lengths, budget, mixed):
-        for piece, part in zip(pack, _evaluated(scalar, pack, collect, budget), strict=True):
+        for piece, part in zip(pack, _evaluated(scalar, pack, collect, budget, names), strict=True):
             results[piece.owner] = _added(results[piece.owner], part, piece, collect)
             bar.update(int(piece.first == 0))
         pack.clear()  # before the next is made: there are never two
@@ -85,7 +87,9 @@ def integrate(
     return [f for f in results if f is not None]
 
 
-def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, budget: Budget) -> list[Tensor]:
+def _evaluated(
+    scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, budget: Budget, names: Sequence[str] | None
+) -> list[Tensor]:
     """What every piece adds to its owner's scores."""
     points, weights, mask, owners = _stacked(pack)
 
@@ -104,8 +108,9 @@ def _evaluated(scalar: ScalarFunction, pack: Sequence[_Piece], collect: str, bud
         part = _collected(own[..., :length, :] if collect == "dimensions" else own[..., :columns], collect)
         start += k
         if not bool(part.isfinite().all()):
+            name = f"text {piece.owner}" if names is None else names[piece.owner]
             raise ValueError(
-                f"the gradient for text {piece.owner} is not finite (NaN or infinity): "
+                f"the gradient for {name} is not finite (NaN or infinity): "
                 "check the model's weights, or use a wider number type"
             )
         parts.append(part)

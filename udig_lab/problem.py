@@ -128,6 +128,7 @@ class Problem:
             lambda points, mask, owners: self.scalar(points, mask, number[owners]),
             lambda j: build(chosen[j]),
             [len(self.encodings[i]) for i in chosen],
+            names=[self.encodings[i].name for i in chosen],
             collect=collect,
             budget=self.budget,
             mixed=self.reader.pads,
@@ -165,7 +166,7 @@ def posed(
         budget = Budget.for_device(model.table.device, 1 if model.alone else internal_batch_size)
         if progress is None:
             progress = len(encodings) > _LONG and sys.stderr.isatty()
-        require_segments(by, [e.segment_of for e in encodings])
+        require_segments(by, [(e.name, e.segment_of) for e in encodings])
         start = as_baseline(baseline, model)
         output_of(output, model.task)  # says what is wrong with it before anything is read
         asked = asked_of(model, encodings, target, at, budget)
@@ -188,17 +189,18 @@ def posed(
             text = asked.encodings[r % n]
             return text.embeddings(model.table) if r < n else start.embeddings(text, model.table)
 
-        outputs = read_checked(reader, embed, [*range(n)] * 2, lengths * 2, budget, own)
+        names = [e.name for e in encodings]
+        outputs = read_checked(reader, embed, [*range(n)] * 2, lengths * 2, budget, own, names)
         at_input, at_baseline = outputs[:n], outputs[n:]
         if model.task in GENERATING:
             explained = continuations(asked.ids, output, model, at_input, part)
         else:
             explained = resolve(target, output, model, asked.encodings, at_input, moving_target=protocol.moving_target)
         f_input, f_baseline = (_values(explained, outputs) for outputs in (at_input, at_baseline))
-        for number, value in enumerate(f_input):
+        for encoding, value in zip(encodings, f_input, strict=True):
             if not bool(value.isfinite().all()):
                 raise ValueError(
-                    f"F of text {number} is not finite ({float(value.sum())}): check the model's weights, or use a "
+                    f"F of {encoding.name} is not finite ({float(value.sum())}): check the model's weights, or use a "
                     "wider number type"
                 )
         yield Problem(

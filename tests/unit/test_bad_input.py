@@ -17,12 +17,13 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
 @pytest.mark.parametrize(
     ("text", "keywords", "message"),
     [
-        ("", {}, "text 0 is empty; pass at least one word"),
+        ("", {}, "the text is empty; pass at least one word"),
         (["fine", "  "], {}, "text 1 is empty"),
-        ("[CLS] [SEP]", {}, "text 0 has no token to explain"),
+        (["  "], {}, "text 0 is empty"),
+        ("[CLS] [SEP]", {}, "the text has no token to explain"),
         ([], {}, "the list of texts is empty"),
         (["fine", 3], {}, "text 1 is a int; pass strings"),
-        ("word " * 600, {}, "text 0 has 602 tokens but the model reads at most 512; .* max_length=512"),
+        ("word " * 600, {}, "the text has 602 tokens but the model reads at most 512; .* max_length=512"),
         ("fine", {"method": "shap"}, "unknown method 'shap'; choose one of gradient_x_input, ig, dig"),
         ("fine", {"protocol": "mine"}, "unknown protocol 'mine'; choose one of corrected, as_published"),
         ("fine", {"target": 2}, r"unknown target 2; this model has the classes negative, positive \(0 to 1\)"),
@@ -59,7 +60,8 @@ IDS = {"input_ids": [1, 30, 2], "special_ids": [1, 2]}
         ("fine", {"input_ids": [1, 2]}, "pass either texts or input_ids"),
         (None, {}, "pass either texts or input_ids"),
         (None, {"input_ids": []}, "input_ids is empty"),
-        (None, {"input_ids": [101, 102]}, "sequence 0 has no token to explain"),
+        (None, {"input_ids": [101, 102]}, "the sequence has no token to explain"),
+        (None, {"input_ids": [[101, 102]]}, "sequence 0 has no token to explain"),
         (None, {"input_ids": [101, 40000, 102]}, "token id 40000 is outside the vocabulary of 30522 rows"),
     ],
 )
@@ -97,7 +99,7 @@ def test_a_model_that_is_no_classifier(lab):
 def test_a_model_with_broken_weights(random_bert):
     with torch.no_grad():
         random_bert.classifier.weight.fill_(torch.nan)
-    with pytest.raises(ValueError, match="F of text 0 is not finite"):
+    with pytest.raises(ValueError, match="F of the sequence is not finite"):
         ul.explain(random_bert, **IDS, baseline=0)
 
 

@@ -1,6 +1,7 @@
 """Recorded runs: cells, rows and cards; intervals; the command line. Disasters are in test_runs.py."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -195,6 +196,27 @@ def test_json_on_the_command_line(capsys):
     assert json.loads(capsys.readouterr().out)["method"] == "ig"
 
 
+REVIEW = "the acting is wooden but the ending moved me"
+PARTS = ["--segment", "first=the acting is wooden", "--segment", "rest=the ending moved me"]
+
+
+def test_segments_on_the_command_line(lab, capsys):
+    parts = {"first": "the acting is wooden", "rest": "the ending moved me"}
+    for by in ("token", "segment"):
+        found = ul.explain(lab, REVIEW, method="sig", segments=parts, by=by)
+        arguments = ["explain", REVIEW, "--method", "sig", *PARTS, "--by", by]
+        assert main(arguments) == 0
+        printed = capsys.readouterr().out
+        rows = dict(re.findall(r"^(\S+) +([+-]\d\.\d{4})", printed, flags=re.MULTILINE))
+        assert {name: rows[name] for name in parts} == {n: f"{s:+.4f}" for n, s in found.segments().items()}
+        assert ("wooden" in rows) == (by == "token")
+        assert "but" not in rows
+        assert main([*arguments, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["by"] == by
+        assert told["segment_of"] == list(found.segment_of)
+
+
 def test_run_on_the_command_line(tmp_path, capsys):
     command = ["run", "--dataset", "sst2", "--methods", "ig,udig,random", "--strategies", "greedy,maxcount"]
     command += ["--set", "n_steps=6", "--limit", "3", "--workers", "0", "--output", str(tmp_path)]
@@ -213,7 +235,20 @@ def test_run_on_the_command_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["explain", " "], "text 0 is empty"),
+        (["explain", " "], "the text is empty"),
+        (
+            ["explain", REVIEW, "--by", "segment"],
+            "--by segment needs parts of the text; name each with --segment NAME=",
+        ),
+        (
+            ["explain", REVIEW, "--segment", "the acting"],
+            "'the acting' names no part of the text; write --segment NAME",
+        ),
+        (["explain", REVIEW, "--segment", "=the acting"], "'=the acting' names no part of the text"),
+        (["explain", REVIEW, "--segment", "first="], "segment 'first' of the text is empty"),
+        (["explain", REVIEW, "--segment", "first=the plot"], "segment 'first' does not stand in the text"),
+        (["explain", REVIEW, "--segment", "a=the"], "segment 'a' stands 2 times in the text"),
+        (["explain", REVIEW, *PARTS, "--segment", "first=but"], "--segment first is given twice"),
         (["run", "--dataset", "sst2", "--profile", "lab"], "UDIG_LAB_DATA must hold sst2/test.parquet"),
         (["run", "--dataset", "sst2", "--methods", "ig,shap"], "unknown method 'shap'"),
         (["run", "--dataset", "sst2", "--protocols", "mine"], "unknown protocol 'mine'"),

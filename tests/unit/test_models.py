@@ -185,8 +185,10 @@ def test_an_answer_can_be_named(spans):
     assert named.target_name == "whole cake"
     again = ul.explain(spans, [(QUESTION, CONTEXT)], target=[named.target], n_steps=1)[0]
     assert again.scores == named.scores
-    with pytest.raises(ValueError, match="the answer 'a cat' does not stand in the context of text 0"):
+    with pytest.raises(ValueError, match="the answer 'a cat' does not stand in the context of the text"):
         ul.explain(spans, (QUESTION, CONTEXT), target="a cat")
+    with pytest.raises(ValueError, match="the answer 'a cat' does not stand in the context of text 1"):
+        ul.explain(spans, [(QUESTION, CONTEXT)] * 2, target=["whole cake", "a cat"])
     with pytest.raises(ValueError, match=r"pass an answer that stands in the context.*token positions"):
         ul.explain(spans, (QUESTION, CONTEXT), target=(5, 99))
 

@@ -203,7 +203,7 @@ def test_a_continuation_as_ids(language_model):
 
 def test_a_question_that_leaves_no_room():
     model = built(tf.BertForQuestionAnswering, tf.BertConfig(**K))
-    with pytest.raises(ValueError, match=r"text 0 .*20"):
+    with pytest.raises(ValueError, match=r"the text .*20"):
         ul.explain(model, ("dog " * 40, "the cake"), tokenizer=BERT, max_length=20)
 
 

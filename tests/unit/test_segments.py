@@ -43,11 +43,11 @@ def without(found, *names):
 @pytest.mark.parametrize(
     ("segments", "message"),
     [
-        ({"question": "what did the cat eat ?"}, "'question' does not stand in text 0"),
+        ({"question": "what did the cat eat ?"}, "'question' does not stand in the text"),
         ({"question": "What did"}, "does not stand"),
-        ({"end": "d"}, r"'end' stands \d times in text 0"),
-        ({"none": "  "}, "'none' of text 0 is empty"),
-        ({"one": "a dull movie", "two": "movie . good"}, "'one' and 'two' of text 0 overlap"),
+        ({"end": "d"}, r"'end' stands \d times in the text"),
+        ({"none": "  "}, "'none' of the text is empty"),
+        ({"one": "a dull movie", "two": "movie . good"}, "'one' and 'two' of the text overlap"),
         ({"one": "dull mo", "two": "vie ."}, "'movie' is one token .* 'one' and 'two'"),
         ({}, "empty dictionary"),
         (["a dull movie"], "are 'a dull movie'"),
@@ -74,8 +74,10 @@ def test_segments_need_a_text_that_shows_its_tokens(model):
 
 
 def test_what_moves_as_one_must_be_there(model):
-    with pytest.raises(ValueError, match="text 0 has no segments"):
+    with pytest.raises(ValueError, match="the text has no segments"):
         ul.explain(model, PROMPT, **HOW, by="segment")
+    with pytest.raises(ValueError, match="text 1 has no segments"):
+        ul.explain(model, [PROMPT] * 2, **HOW, by="segment", segments=[PARTS, None])
     with pytest.raises(ValueError, match="choose token or segment"):
         ul.explain(model, PROMPT, **HOW, by="word")
     for method, settings in (("idg", {}), ("sequential_udig", {}), ("sig", {"rule": "midpoint"})):

@@ -71,6 +71,10 @@ def test_explain_sends_no_controls(capsys):
         ["explain", "fine", "--model", HOSTILE],
         ["explain", "fine", "--method", HOSTILE],
         ["explain", "fine", HOSTILE],
+        ["explain", "fine", "--segment", HOSTILE],
+        ["explain", "fine", "--segment", f"{HOSTILE}=bad"],
+        ["explain", "fine", "--segment", f"part={HOSTILE}"],
+        ["explain", "fine", "--by", HOSTILE],
         ["run", "--dataset", HOSTILE],
         ["run", "--model", HOSTILE, "--dataset", "sst2"],
         ["run", "--model", "sst2", "--data", f"{HOSTILE}.csv"],
@@ -106,6 +110,14 @@ def test_labels_of_somebody_elses_model_send_no_controls(lab, monkeypatch, capsy
     assert main(["explain", "fine"]) == 0
     assert not sent(capsys.readouterr().out)
     assert not sent(str(ul.explain(lab, "fine")))
+
+
+def test_names_of_segments_send_no_controls(capsys):
+    for by in ("token", "segment"):
+        assert main(["explain", "a fine film", "--segment", f"{HOSTILE}=fine", "--by", by, "--method", "sig"]) == 0
+        printed = capsys.readouterr().out
+        assert not sent(printed)
+        assert r"\x1b" in printed
 
 
 @pytest.mark.parametrize("text", [b"caf\xe9 is fine", "café ☕ is fine".encode()])

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Group
 
 from udig_lab.attribution import Attribution
-from udig_lab.calls.call import call_of
+from udig_lab.calls.call import Call, call_of
 from udig_lab.drawing.heatgrid import grid_html, grid_to_terminal
 from udig_lab.drawing.heatmap import visible
 from udig_lab.methods.settings import UNFORESEEN
@@ -109,21 +109,9 @@ def explain_answer(
         ValueError, TypeError: as for ``explain``; a model that writes nothing, a contrast of two answers, or a method
             whose scores do not add up over tokens.
     """
-    text_model, entry, settings, encodings, single, given, posing = call_of(model, texts, target=target, **options)
-    if text_model.task not in GENERATING:
-        raise ValueError(
-            f"{text_model.name} is a {text_model.task} model, which writes no answer; use explain, with "
-            f"target={ALL!r} for every class"
-        )
-    if not entry.linear:
-        raise ValueError(
-            f"{given['method']} is not linear in F, so its scores of an answer's tokens do not add up to those of the "
-            "answer; explain it as a whole"
-        )
-    if sides_of(target, len(encodings)) is not None:
-        raise ValueError("target=(this, that) is a contrast of two answers; pass one answer, and explain each alone")
+    call, together = answer_call_of(model, texts, target=target, **options)
+    text_model, entry, settings, encodings, single, given, posing = call
     made_by = {"method": given["method"], "protocol": posing["protocol"].name, "settings": settings}
-    together = entry.every and settings.get("rule") not in UNFORESEEN
     parts: list[list[Attribution]] = [[] for _ in encodings]  # of every text, its tokens
     part, begin = 0, time.perf_counter()
     while True:
@@ -139,6 +127,29 @@ def explain_answer(
     kept = [[a for a in own if a.target not in ((), (-1,))] for own in parts]
     results = [_answer(own, together, seconds, text_model.tokenizer) for own in kept]
     return results[0] if single else results
+
+
+def answer_call_of(model: Any, texts: Any, **options: Any) -> tuple[Call, bool]:
+    """What ``explain_answer`` would do with its arguments, and whether its tokens share their passes.
+
+    Raises:
+        ValueError, TypeError: as for ``explain_answer``.
+    """
+    call = call_of(model, texts, **options)
+    text_model, entry, method = call.model, call.entry, call.given["method"]
+    if text_model.task not in GENERATING:
+        raise ValueError(
+            f"{text_model.name} is a {text_model.task} model, which writes no answer; use explain, with "
+            f"target={ALL!r} for every class"
+        )
+    if not entry.linear:
+        raise ValueError(
+            f"{method} is not linear in F, so its scores of an answer's tokens do not add up to those of the "
+            "answer; explain it as a whole"
+        )
+    if sides_of(call.given["target"], len(call.encodings)) is not None:
+        raise ValueError("target=(this, that) is a contrast of two answers; pass one answer, and explain each alone")
+    return call, entry.every and call.settings.get("rule") not in UNFORESEEN
 
 
 def _answer(parts: Sequence[Attribution], together: bool, seconds: float, tokenizer: Any) -> AnswerAttribution:

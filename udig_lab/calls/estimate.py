@@ -12,15 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from udig_lab.calls.answer import answer_call_of
 from udig_lab.calls.call import call_of
 from udig_lab.explainer import wishes_of
 from udig_lab.integrals import Integral, Lazy
 from udig_lab.methods import Method, Passes, Paths, Solution
 from udig_lab.methods.anchors import AnchorSearch
 from udig_lab.methods.coalitions import players
+from udig_lab.methods.settings import UNFORESEEN
+from udig_lab.model.asked import answer_lengths
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
 from udig_lab.model.memory import MemoryMeter
+from udig_lab.model.target import ALL
 from udig_lab.paths import straight
 from udig_lab.problem import Problem, posed
 
@@ -62,8 +66,8 @@ class Estimate:
         )
 
 
-def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
-    """Say what ``explain`` would take with the same arguments.
+def estimate(model: Any, texts: Any = None, *, answer: bool = False, **options: Any) -> Estimate:
+    """Say what ``explain`` would take with the same arguments, or ``explain_answer``.
 
     The texts with the fewest and the most tokens are looked at: how many passes they need, and how long some of these
     take when they are as full as they will be. All other texts are taken to lie on the straight line between the two.
@@ -78,43 +82,63 @@ def estimate(model: Any, texts: Any = None, **options: Any) -> Estimate:
     Args:
         model: as for ``explain``.
         texts: as for ``explain``.
+        answer: whether the call is one of ``explain_answer``, which explains every token of an answer.
         options: as for ``explain``.
 
     Raises:
-        ValueError, TypeError: what ``explain`` would say.
+        ValueError, TypeError: what ``explain`` would say, or ``explain_answer``.
     """
-    text_model, entry, settings, encodings, _, given, posing = call_of(model, texts, **options)
-    n = len(encodings)
-    wishes = wishes_of(text_model, given["method"], settings, given["target"], given["output"], n)
+    call, together = answer_call_of(model, texts, **options) if answer else (call_of(model, texts, **options), True)
+    text_model, entry, settings, encodings, _, given, posing = call
+    n, method, target = len(encodings), given["method"], given["target"]
+    wishes = [target] if answer else wishes_of(text_model, method, settings, target, given["output"], n)
+    written = answer_lengths(text_model, target, encodings) if answer else [1] * n
+    longest = max(range(n), key=lambda i: written[i])
     posing |= {"progress": False}
 
-    def measured(i: int) -> _Measured:
-        own = {name: _of(i, value, n, text_model.task) for name, value in (("target", wishes[0]), ("at", given["at"]))}
+    def looked_at(i: int, part: str | int | None) -> _Measured:
+        # Tokens of shorter answers are filled up to those of the longest, and each takes a gradient.
+        chosen = [i, longest] if part == ALL and written[i] < written[longest] else [i]
+        own: dict[str, Any] = {"part": part}
+        own |= {k: _of(chosen, v, n, text_model.task) for k, v in (("target", wishes[0]), ("at", given["at"]))}
+        some = [encodings[j] for j in chosen]
 
         def pose() -> None:
-            with posed(text_model, [encodings[i]], **posing | own):
+            with posed(text_model, some, **posing | own):
                 pass
 
         _, seconds, _ = _timed(pose)
-        with posed(text_model, [encodings[i]], **posing | own) as problem:
+        with posed(text_model, some, **posing | own) as problem:
             one = _measured(problem, entry, settings, encodings[i], n)
-        return replace(one, once=one.once + seconds)
+        return replace(one, once=one.once + seconds / len(some))
+
+    def measured(i: int) -> _Measured:
+        if together:
+            return looked_at(i, ALL if answer else None)
+        differing = written[i] if settings.get("rule") in UNFORESEEN else 1  # else all tokens take the same passes
+        return _mean([looked_at(i, part) for part in range(differing)])
 
     order = sorted(range(n), key=lambda i: (_moving(encodings[i], given["by"]), len(encodings[i])))
-    moving = [(e, _moving(e, given["by"])) for e in encodings]
     ends = [measured(i) for i in dict.fromkeys((order[0], order[-1]))]
     gradients, forwards = (_line(ends, "moving", name) for name in ("gradients", "forwards"))
     gradient, forward, each = (_line(ends, "tokens", name) for name in ("gradient", "forward", "each"))
-    numbers = [(round(gradients(m)), round(forwards(m)), len(e)) for e, m in moving]
-    walked = sum(g * gradient(k) + (f + _READS) * forward(k) + each(k) for g, f, k in numbers) + ends[-1].once
+    moving = [_moving(e, given["by"]) for e in encodings]
+    walked = ends[-1].once + sum(
+        gradients(m) * gradient(k) + (forwards(m) + _READS) * forward(k) + each(k)
+        for m, k in zip(moving, map(len, encodings), strict=True)
+    )
+    # How often a text's passes count, and how often they are made: once for every class, token of an answer, or side.
+    counts = written if answer else [ends[-1].classes * len(wishes)] * n
+    shared = [1] * n if answer and together else counts
+    rounds = len(wishes) if together else written[longest]
     searched, memory = _searched(ends[-1].search, encodings)
     return Estimate(
-        given["method"],
+        method,
         n,
-        gradients=sum(g for g, _, _ in numbers) * ends[-1].classes * len(wishes),
-        forwards=sum(f for _, f, _ in numbers) * ends[-1].classes * len(wishes),
+        gradients=sum(round(gradients(m) * c) for m, c in zip(moving, counts, strict=True)),
+        forwards=sum(round(forwards(m) * c) for m, c in zip(moving, shared, strict=True)),
         memory=_grown(max(memory, *(m.memory for m in ends)), text_model.device),
-        seconds=walked * len(wishes) + searched,
+        seconds=walked * rounds + searched,
     )
 
 
@@ -134,8 +158,8 @@ class _Measured:
 
     tokens: int
     moving: int
-    gradients: int
-    forwards: int
+    gradients: float
+    forwards: float
     classes: int
     gradient: float
     forward: float
@@ -146,7 +170,7 @@ class _Measured:
 
 
 def _measured(problem: Problem, entry: Method, settings: dict[str, Any], encoding: Encoding, n: int) -> _Measured:
-    """Look at the only text of a problem, one of n."""
+    """Look at the first text of a problem, one of n."""
     built, seconds, memory = _timed(lambda: entry.build(problem, **settings))
     done = isinstance(built, Solution)  # it has made all its passes by now
     gradients, forwards = (built.evaluations[0], sum(built.forwards or ())) if done else built.cost(0)
@@ -187,6 +211,13 @@ def _measured(problem: Problem, entry: Method, settings: dict[str, Any], encodin
         memory=memory,
         search=search,
     )
+
+
+def _mean(parts: Sequence[_Measured]) -> _Measured:
+    """What the tokens of one answer take on average."""
+    names = ("gradients", "forwards", "gradient", "forward", "once", "each")
+    own = {name: sum(getattr(part, name) for part in parts) / len(parts) for name in names}
+    return replace(parts[0], memory=max(part.memory for part in parts), **own)
 
 
 @dataclass(frozen=True)
@@ -252,9 +283,9 @@ def _moving(encoding: Encoding, by: str) -> int:
     return int(players(encoding, by).max()) + 1
 
 
-def _of(i: int, given: Any, n: int, task: str) -> Any:
-    """The part of text i in what is given once for all texts or once each."""
+def _of(chosen: Sequence[int], given: Any, n: int, task: str) -> Any:
+    """The part of some texts in what is given once for all of n texts or once each."""
     alone = isinstance(given, str) or getattr(given, "ndim", 1) == 0 or not hasattr(given, "__len__")
     alone = alone or (isinstance(given, tuple) and len(given) == 2)  # a contrast, or an answer's ends
     alone = alone or (task in GENERATING and all(isinstance(t, (int, np.integer)) for t in given))
-    return given if alone or len(given) != n else [given[i]]
+    return given if alone or len(given) != n else [given[i] for i in chosen]

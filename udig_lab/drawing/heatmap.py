@@ -79,10 +79,12 @@ def _values(kind: str, values: Sequence[tuple[str, float]]) -> str:
     return f"<table><thead><tr><th>{kind}</th><th>score</th></tr></thead><tbody>{rows}</tbody></table>"
 
 
-def to_terminal(words: Sequence[tuple[str, float]]) -> tuple[Text, Table]:
-    """A coloured line of words, and a table with signs, values and bars (readable without colour)."""
+def to_terminal(words: Sequence[tuple[str, float]], kind: str = "word") -> tuple[Text, Table]:
+    """A coloured line of words, or of what else is scored, and a table with signs, values and bars (readable without
+    colour).
+    """
     line = Text()
-    table = Table("word", "score", "", box=None, pad_edge=False)
+    table = Table(kind, "score", "", box=None, pad_edge=False)
     for (word, score), shade in zip(words, shades(words), strict=True):
         colour = POSITIVE if shade >= 0 else NEGATIVE
         # Blend with white: terminals have no opacity.

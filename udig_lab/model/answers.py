@@ -24,7 +24,7 @@ def _context(encoding: Encoding) -> int:
     return max(s for s in encoding.sequence_ids if s is not None)
 
 
-def answer_of(answer: str, encoding: Encoding, number: int) -> tuple[int, int]:
+def answer_of(answer: str, encoding: Encoding) -> tuple[int, int]:
     """Token positions of an answer in the context, compared without white space and case."""
     context = _context(encoding)
     wanted = "".join(answer.split()).casefold()
@@ -37,7 +37,7 @@ def answer_of(answer: str, encoding: Encoding, number: int) -> tuple[int, int]:
                 return places[a], places[b]
             if not wanted.startswith(text):
                 break
-    raise ValueError(f"the answer {answer!r} does not stand in the context of text {number}; pass words from it")
+    raise ValueError(f"the answer {answer!r} does not stand in the context of {encoding.name}; pass words from it")
 
 
 def words_between(encoding: Encoding, start: int, end: int) -> str:

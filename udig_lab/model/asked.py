@@ -43,7 +43,7 @@ def asked_of(model: TextModel, encodings: Sequence[Encoding], target: Any, at: A
     """
     if model.task in AT_A_POSITION:
         wishes = _each(at, encodings)
-        positions = [_position(model, e, wishes[i], i) for i, e in enumerate(encodings)]
+        positions = [_position(model, e, wish) for e, wish in zip(encodings, wishes, strict=True)]
         return Asked(encodings, at=torch.tensor(positions, device=model.device)[:, None])
     if at is not None:
         raise ValueError(
@@ -51,11 +51,20 @@ def asked_of(model: TextModel, encodings: Sequence[Encoding], target: Any, at: A
         )
     if model.task not in GENERATING:
         return Asked(encodings)
-    ids = [_ids(model, wish, i) for i, wish in enumerate(_continuations(target, len(encodings)))]
+    ids = _wished(model, target, encodings)
     if any(row is None for row in ids):
         guesses = _next(model, encodings, budget)
         ids = [[guess] if row is None else row for row, guess in zip(ids, guesses, strict=True)]
     return _read_with(model, encodings, [row for row in ids if row is not None])
+
+
+def answer_lengths(model: TextModel, target: Any, encodings: Sequence[Encoding]) -> list[int]:
+    """How many tokens continue each of N texts of a language model.
+
+    Raises:
+        ValueError: as for ``asked_of``.
+    """
+    return [1 if row is None else len(row) for row in _wished(model, target, encodings)]
 
 
 def as_read(
@@ -88,10 +97,10 @@ def _read_with(model: TextModel, encodings: Sequence[Encoding], ids: Sequence[Se
         at = torch.arange(width, device=model.device).expand(len(ids), -1)
         return Asked(encodings, ids, at, torch.tensor(rows, device=model.device))
     longer = [continued(e, row[:-1], model.tokenizer) for e, row in zip(encodings, ids, strict=True)]
-    for number, e in enumerate(longer):
+    for e in longer:
         if model.limit is not None and len(e) > model.limit:
             raise ValueError(
-                f"text {number} with its continuation has {len(e)} tokens but the model reads at most {model.limit}; "
+                f"{e.name} with its continuation has {len(e)} tokens but the model reads at most {model.limit}; "
                 "shorten one of them"
             )
     first = torch.tensor([len(e) - 1 for e in encodings], device=model.device)[:, None]
@@ -140,7 +149,13 @@ def _continuations(target: Any, n: int) -> list[Any]:
     return wishes
 
 
-def _ids(model: TextModel, wish: Any, number: int) -> list[int] | None:
+def _wished(model: TextModel, target: Any, encodings: Sequence[Encoding]) -> list[list[int] | None]:
+    """Token ids of N continuations; None for the model's own next token."""
+    wishes = _continuations(target, len(encodings))
+    return [_ids(model, wish, e.name) for wish, e in zip(wishes, encodings, strict=True)]
+
+
+def _ids(model: TextModel, wish: Any, name: str) -> list[int] | None:
     """Token ids of a continuation; None for the model's own."""
     if wish is None:
         return None
@@ -155,12 +170,12 @@ def _ids(model: TextModel, wish: Any, number: int) -> list[int] | None:
     )
     if listed.dtype.kind not in "iu" or not listed.size or listed.ndim > 1:
         raise ValueError(
-            f"unknown target {wish!r} of text {number}: a language model explains what continues the prompt, as text "
+            f"unknown target {wish!r} of {name}: a language model explains what continues the prompt, as text "
             "(with a tokenizer) or as token ids"
         )
     ids = [int(i) for i in listed.flatten()]
     if min(ids) < 0 or max(ids) >= len(model.table):
-        raise ValueError(f"token ids {ids} of target {number} are outside the vocabulary of {len(model.table)} rows")
+        raise ValueError(f"token ids {ids} behind {name} are outside the vocabulary of {len(model.table)} rows")
     return ids
 
 
@@ -212,13 +227,13 @@ def _each(at: Any, encodings: Sequence[Encoding]) -> list[Any]:
     return wishes
 
 
-def _position(model: TextModel, encoding: Encoding, wish: Any, number: int) -> int:
+def _position(model: TextModel, encoding: Encoding, wish: Any) -> int:
     """The token whose class is explained: by its number, by the word that it begins, or the only mask."""
     if isinstance(wish, (int, np.integer)) and not isinstance(wish, bool):
         if 0 <= wish < len(encoding):
             return int(wish)
         raise ValueError(
-            f"at={wish} is outside text {number} of {len(encoding)} tokens; pass 0 to {len(encoding) - 1}"
+            f"at={wish} is outside {encoding.name} of {len(encoding)} tokens; pass 0 to {len(encoding) - 1}"
         )
     if wish is None and model.task == "masked":
         mask = getattr(model.tokenizer, "mask_token_id", None)
@@ -226,7 +241,9 @@ def _position(model: TextModel, encoding: Encoding, wish: Any, number: int) -> i
         if len(places) == 1:
             return places[0]
         token = getattr(model.tokenizer, "mask_token", None) or "a mask"
-        raise ValueError(f"text {number} has {len(places)} times {token}; write it once, or say which position: at=…")
+        raise ValueError(
+            f"{encoding.name} has {len(places)} times {token}; write it once, or say which position: at=…"
+        )
     if isinstance(wish, str):
         words: dict[int, tuple[int, str]] = {}  # number -> where it begins, and its letters
         for position, (piece, word) in enumerate(zip(encoding.pieces, encoding.word_ids, strict=True)):
@@ -237,6 +254,8 @@ def _position(model: TextModel, encoding: Encoding, wish: Any, number: int) -> i
         if len(places) == 1:
             return places[0]
         raise ValueError(
-            f"the word {wish!r} stands {len(places)} times in text {number}; pass its token's number: at=…"
+            f"the word {wish!r} stands {len(places)} times in {encoding.name}; pass its token's number: at=…"
         )
-    raise ValueError(f"say which token of text {number} is explained: at=…, a word that stands there once or a number")
+    raise ValueError(
+        f"say which token of {encoding.name} is explained: at=…, a word that stands there once or a number"
+    )

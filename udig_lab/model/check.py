@@ -23,6 +23,7 @@ def read_checked(
     lengths: Sequence[int],
     budget: Budget,
     own: Sequence[Tensor],
+    names: Sequence[str],
 ) -> list[Tensor]:
     """As ``reader.read``; the outputs of the first sequences must be the model's own.
 
@@ -36,6 +37,7 @@ def read_checked(
         lengths: its tokens.
         budget: bounds a pass.
         own: outputs of the model itself for the first sequences; none compares nothing.
+        names: what messages call these.
 
     Raises:
         ValueError: they differ even for a text that is read alone.
@@ -43,7 +45,7 @@ def read_checked(
     model = reader.text_model
     while True:
         outputs = read(reader, embed, owners, lengths, budget)
-        wrong = _differing(outputs[: len(own)], own, model)
+        wrong = _differing(outputs[: len(own)], own, names[: len(own)], model)
         if wrong is None:
             return outputs
         if model.alone:
@@ -59,7 +61,8 @@ def look_at(model: TextModel, reader: Reader, texts: Sequence[Encoding], budget:
     chosen = list({len(e): i for i, e in enumerate(texts) if e.rows is None}.values())[:_SAMPLE]
     lengths = [len(texts[i]) for i in chosen]
     own = [o for i in chosen for o in read_own(reader, [len(texts[i])], budget, [i])]
-    read_checked(reader, lambda r: texts[chosen[r]].embeddings(model.table), chosen, lengths, budget, own)
+    names = [texts[i].name for i in chosen]
+    read_checked(reader, lambda r: texts[chosen[r]].embeddings(model.table), chosen, lengths, budget, own, names)
     model.looked_at = True
 
 
@@ -81,16 +84,17 @@ def check_order(model: TextModel, asked: Asked, own: Sequence[Tensor], budget: B
     i = long[0]
     prompt = next_token(model, [first_of(asked.encodings[i], len(asked.encodings[i]) - len(asked.ids[i]) + 1)])
     (alone,) = read_own(Reader(model, prompt.encodings, at=prompt.at), [len(prompt.encodings[0])], budget)
-    if _differing([alone[:1]], [own[i][:1]], model) is not None:
+    name = asked.encodings[i].name
+    if _differing([alone[:1]], [own[i][:1]], [name], model) is not None:
         raise ValueError(
-            f"{model.name} reads ahead: what it says behind text {i} changes with the words that follow, so they have "
+            f"{model.name} reads ahead: what it says behind {name} changes with the words that follow, so they have "
             "no probability as a continuation; explain one token (a target of one), or set config.is_decoder=True "
             "where the model has it"
         )
     model.in_order = True
 
 
-def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) -> str | None:
+def _differing(read: Sequence[Tensor], own: Sequence[Tensor], names: Sequence[str], model: TextModel) -> str | None:
     """What is wrong where outputs with points put in are not the model's own; None where nothing is.
 
     Two outputs count as equal when half of their digits agree: a difference of at most the square root of the number
@@ -99,16 +103,17 @@ def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) 
     Args:
         read: N outputs with every token's own embedding put in.
         own: N outputs of the model itself.
+        names: what messages call the texts.
         model: the model.
 
     Raises:
         ValueError: their numbers depend on what else is in a batch.
     """
     tolerance = torch.finfo(_coarsest(model)).eps ** 0.5
-    for number, (ours, theirs) in enumerate(zip(read, own, strict=True)):
+    for name, ours, theirs in zip(names, read, own, strict=True):
         if ours.shape != theirs.shape:
             raise ValueError(
-                f"{model.name} gives {len(ours)} numbers for text {number} among longer ones and {len(theirs)} for it "
+                f"{model.name} gives {len(ours)} numbers for {name} among longer ones and {len(theirs)} for it "
                 "alone, so they are no classes; say what it is for: udig_lab.TextModel(model, tokenizer, task=…)"
             )
         theirs = theirs.to(ours)
@@ -119,7 +124,7 @@ def _differing(read: Sequence[Tensor], own: Sequence[Tensor], model: TextModel) 
         ):
             worst = int(gap.argmax())
             return (
-                f"text {number} is not explained: with its words put in at the embedding layer, {model.name} says "
+                f"{name} is not explained: with its words put in at the embedding layer, {model.name} says "
                 f"{float(ours.flatten()[worst]):.6g} where its own output is {float(theirs.flatten()[worst]):.6g}; it "
                 "reads its input in another way as well (name the layer: udig_lab.TextModel(model, tokenizer, "
                 "embedding=layer)), or it is random (explain it with check=False)"

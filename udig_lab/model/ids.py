@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from udig_lab.model.inputs import Encoding, checked, encode, scaffolding
+from udig_lab.model.inputs import Encoding, checked, encode, named, scaffolding
 
 _READ = {"input_ids", "attention_mask", "token_type_ids"}  # of what a tokenizer hands back
 _LARGE = 2**31  # no vocabulary has as many rows
@@ -55,6 +55,7 @@ def encode_ids(
     *,
     special_ids: Sequence[int] | None,
     tokenizer: Any | None,
+    single: bool = False,
 ) -> list[Encoding]:
     """Wrap token ids.
 
@@ -63,6 +64,7 @@ def encode_ids(
         types: the kinds of their tokens, for models with two.
         special_ids: ids that are not to be explained; None takes them from the tokenizer.
         tokenizer: gives tokens their names; None names them by number.
+        single: whether the only sequence was passed by itself, and not in a list.
 
     Raises:
         ValueError: none to explain, one that is in no vocabulary, or nobody says which ids are special.
@@ -83,7 +85,8 @@ def encode_ids(
         part = types[number] if types is not None and any(types[number]) else _runs(special)
         sequence = [None if fixed else kind for fixed, kind in zip(special, part, strict=True)]
         own = None if types is None else types[number]
-        encodings.append(checked(ids, special, tokens, pieces, words, sequence, own, f"sequence {number}"))
+        name = named("sequence", number, single)
+        encodings.append(checked(ids, special, tokens, pieces, words, sequence, own, name))
     return encodings
 
 

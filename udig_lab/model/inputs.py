@@ -36,6 +36,7 @@ class Encoding:
         segment_of: L names, the segment of the prompt each token belongs to, None outside; None where there are none.
         rows: (L,) int64, rows of the table that stand in the place of ``input_ids``' own, while the model reads
             ``input_ids`` for all else it wants of them (positions, where the text ends); None where none do.
+        name: what messages call it: the only text that was passed, or one of a list by its number.
     """
 
     input_ids: Tensor
@@ -47,6 +48,7 @@ class Encoding:
     token_types: Tensor | None = None
     segment_of: tuple[str | None, ...] | None = None
     rows: Tensor | None = None
+    name: str = "the text"
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -64,6 +66,7 @@ def encode(
     limit: int | None,
     truncate: bool,
     segments: Sequence[Any] | None = None,
+    single: bool = False,
 ) -> list[Encoding]:
     """Tokenise texts one by one (no padding: the engine pads batches itself).
 
@@ -74,6 +77,7 @@ def encode(
         truncate: cut longer texts at ``limit`` (of a pair, the context); otherwise they are an error.
         segments: of every text: names -> what stands there, the spans of these, or None. Where a text has some, all
             that stands outside of them counts as special.
+        single: whether the only text was passed by itself, and not in a list.
 
     Raises:
         TypeError: an entry is neither a string nor a pair of strings, or segments are no dictionary of strings.
@@ -82,15 +86,16 @@ def encode(
     """
     encodings = []
     for number, text in enumerate(texts):
+        name = named("text", number, single)
         parts = text if isinstance(text, tuple) else (text,)
         if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
             raise TypeError(
-                f"text {number} is a {type(text).__name__}; pass strings, pairs (question, context), chats (lists of "
+                f"{name} is a {type(text).__name__}; pass strings, pairs (question, context), chats (lists of "
                 "messages with role and content), or input_ids=… for token ids"
             )
         if not all(part.strip() for part in parts):
-            raise ValueError(f"text {number} is empty; pass at least one word")
-        own, name = segments[number] if segments is not None else None, f"text {number}"
+            raise ValueError(f"{name} is empty; pass at least one word")
+        own = segments[number] if segments is not None else None
         spans = own or () if own is None or isinstance(own, list) else located(own, parts, name)
         encodings.append(_tokenised(parts, tokenizer, limit, truncate, spans, name))
     return encodings
@@ -123,10 +128,19 @@ def _tokenised(
     return _from_tokenizer(coded, parts, tokenizer, spans, name)
 
 
+def named(kind: str, number: int, single: bool) -> str:
+    """What messages call the only text that was passed, or one of a list.
+
+    >>> named("text", 0, single=True), named("text", 0, single=False)
+    ('the text', 'text 0')
+    """
+    return f"the {kind}" if single else f"{kind} {number}"
+
+
 def continued(encoding: Encoding, ids: Sequence[int], tokenizer: Any) -> Encoding:
     """The encoding with tokens behind it that are read but not explained: the words a language model has said."""
     n = len(ids)
-    tokens = tuple(tokenizer.convert_ids_to_tokens(list(ids))) if n else ()
+    tokens = tuple(map(str, ids)) if tokenizer is None else tuple(tokenizer.convert_ids_to_tokens(list(ids)))
     return replace(
         encoding,
         input_ids=torch.cat([encoding.input_ids, torch.tensor(ids, dtype=torch.int64)]),
@@ -149,6 +163,7 @@ def first_of(encoding: Encoding, n: int) -> Encoding:
         encoding.pieces[:n],
         encoding.word_ids[:n],
         encoding.sequence_ids[:n],
+        name=encoding.name,
     )
 
 
@@ -274,4 +289,5 @@ def checked(
         tuple(None if fixed else w for w, fixed in zip(words, special, strict=True)),
         tuple(sequence),
         None if types is None else torch.tensor(types, dtype=torch.int64),
+        name=name,
     )

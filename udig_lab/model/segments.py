@@ -140,7 +140,7 @@ def places_of(owners: Sequence[str | None], special: Sequence[bool]) -> dict[str
     return places
 
 
-def require_segments(by: str, owners: Sequence[Sequence[str | None] | None]) -> None:
+def require_segments(by: str, texts: Sequence[tuple[str, Sequence[str | None] | None]]) -> None:
     """Whether what shall move as one is there in every text.
 
     Raises:
@@ -148,9 +148,9 @@ def require_segments(by: str, owners: Sequence[Sequence[str | None] | None]) -> 
     """
     if by not in (TOKEN, SEGMENT):
         raise ValueError(f"unknown by={by!r}; choose {TOKEN} or {SEGMENT}")
-    for number, own in enumerate(owners):
+    for name, own in texts:
         if by == SEGMENT and own is None:
-            raise ValueError(f"text {number} has no segments; name them with segments=…, or pass a chat")
+            raise ValueError(f"{name} has no segments; name them with segments=…, or pass a chat")
 
 
 def require_tokens(spans: Sequence[Span], owners: Sequence[str | None], special: Sequence[bool], name: str) -> None:

@@ -254,17 +254,17 @@ def _spans(
     wishes: Sequence[Any], name: str, encodings: Sequence[Encoding], outputs: Sequence[Tensor], moving_target: bool
 ) -> Target:
     spans, names, probabilities = [], [], []
-    for number, (wish, encoding, logits) in enumerate(zip(wishes, encodings, outputs, strict=True)):
+    for wish, encoding, logits in zip(wishes, encodings, outputs, strict=True):
         if wish is None:
             start, end = best_span(logits, encoding)
         elif isinstance(wish, str):
-            start, end = answer_of(wish, encoding, number)
+            start, end = answer_of(wish, encoding)
         else:
             start, end = wish if isinstance(wish, tuple) and len(wish) == 2 else (-1, -1)
         whole = isinstance(start, int) and isinstance(end, int)
         if not whole or not 0 <= start <= end < len(encoding):
             raise ValueError(
-                f"unknown target {wish!r} for text {number}: pass an answer that stands in the context, "
+                f"unknown target {wish!r} for {encoding.name}: pass an answer that stands in the context, "
                 f"or token positions (start, end) with 0 <= start <= end < {len(encoding)}"
             )
         spans.append((start, end))

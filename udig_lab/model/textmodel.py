@@ -172,7 +172,7 @@ class TextModel:
                     "segments=… are parts of a text, which token ids do not show; pass the prompt as text"
                 )
             rows, types, single = unpadded(input_ids, self.pad_id if self.tokenizer is not None else None)
-            encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer)
+            encodings = encode_ids(rows, types, special_ids=special_ids, tokenizer=self.tokenizer, single=single)
             self.check_ids(encodings)
             return encodings, single
         if self.tokenizer is None:
@@ -188,7 +188,7 @@ class TextModel:
         cut = max_length is not None and (limit is None or max_length <= limit)
         with lock_of(self.tokenizer):  # it remembers how it last cut a text
             most = max_length if cut else limit
-            return encode(listed, self.tokenizer, limit=most, truncate=cut, segments=named), single
+            return encode(listed, self.tokenizer, limit=most, truncate=cut, segments=named, single=single), single
 
     def check_ids(self, encodings: Sequence[Encoding]) -> None:
         """Whether the table has the rows that are asked for, and the model reads sequences as long.
@@ -197,7 +197,7 @@ class TextModel:
             ValueError: it has not, or does not.
         """
         rows, limit = len(self.table), self.limit
-        for number, encoding in enumerate(encodings):
+        for encoding in encodings:
             low, high = int(encoding.input_ids.min()), int(encoding.input_ids.max())
             if low < 0 or high >= rows:
                 raise ValueError(
@@ -206,7 +206,7 @@ class TextModel:
                 )
             if limit is not None and len(encoding) > limit:
                 raise ValueError(
-                    f"sequence {number} has {len(encoding)} ids but the model reads at most {limit}; pass fewer"
+                    f"{encoding.name} has {len(encoding)} ids but the model reads at most {limit}; pass fewer"
                 )
 
     def class_name(self, index: int) -> str:
