@@ -346,5 +346,5 @@ def test_a_forest_says_in_words_what_it_shows(small):
 def test_claims_have_names_that_say_what_they_claim():
     names = [court.called(c) for name, c in claims().items() if name not in replaced()]
     assert len(set(names)) == len(names)
-    assert "SIG (n_steps=2, rule=gauss_legendre) beats IG (n_steps=100)" in names
+    assert "SIG (2 nodes) beats IG (100 nodes)" in names
     assert "[MASK] beats [PAD]" in names

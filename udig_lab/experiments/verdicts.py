@@ -138,9 +138,10 @@ def called(claim: Claim) -> str:
 
 
 def _settings(cell: str) -> str:
-    """The beginning of a cell's name in words: a method, and settings in brackets."""
+    """The beginning of a cell's name in words: a method, and how many nodes, which such claims are about."""
     variant, *settings = cell.split("-")
-    return title(variant) + (f" ({', '.join(settings)})" if settings else "")
+    nodes = [part.removeprefix("n_steps=") for part in settings if part.startswith("n_steps=")]
+    return title(variant) + (f" ({nodes[0]} nodes)" if nodes else "")
 
 
 def _range(numbers: pd.Series) -> str:
