@@ -321,7 +321,13 @@ def test_planted_tokens_are_a_judge():
         for s in range(5)
         for i in range(80)
     ]
-    asked = planted_docket(pd.DataFrame(lines), [{"claims": registered_claims()}], judge("truth"))
+    frame, known = pd.DataFrame(lines), registered_claims()
+    cards = [{"cell": {"dataset": "sst2"}, "claims": known}, {"cell": {"dataset": "trec"}}]
+    asked = planted_docket(pd.concat([frame, frame.assign(dataset="trec")]), cards, judge("truth"))
+    assert asked[asked["n"] > 0].groupby("dataset")["before"].unique().map(list).to_dict() == {
+        "sst2": [False],
+        "trec": [True],  # its card knows of no claim
+    }
     line = asked.query("claim == 'sig-ig'").iloc[0]
     assert (line["n"], line["outcome"], line["where"]) == (80, "better", "ordered pair")  # an example is a text
     assert line["difference"].mean == pytest.approx(1 - found["ig"].mean())

@@ -78,7 +78,10 @@ def planted_docket(
     Raises:
         ValueError: as ``docket``.
     """
-    stood = set.intersection(*(_stood(card, "planted shortcuts") for card in cards))
+    stood: dict[str, set[tuple[str, str]]] = {}  # by data set, when all of its rows were made
+    for card in cards:
+        name, own = card["cell"]["dataset"], _stood(card, "planted shortcuts")
+        stood[name] = stood.get(name, own) & own
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
@@ -89,7 +92,7 @@ def planted_docket(
             pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
             for metric in metrics:
                 line = {"claim": claim.name, "dataset": dataset, "where": str(shortcut), "metric": metric}
-                line |= {"before": _entry(claim) not in stood}
+                line |= {"before": _entry(claim) not in stood.get(str(dataset), set())}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
     return _decided(lines)
 
