@@ -8,7 +8,6 @@ Labels are those of the treebank's training phrases (``UDIG_LAB_DATA``). No text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,15 +52,21 @@ def occurrences(rows: pd.DataFrame, labels: dict[str, int]) -> pd.DataFrame:
     return found.astype({"id": "int32", "start": "int8", "words": "int8", "label": "int8", "known": "int8"})
 
 
-def runs() -> Iterator[tuple[str, pd.DataFrame]]:
-    """Cells with scores, read as the model is; of two with one name, the one with more sentences."""
-    found: dict[str, pd.DataFrame] = {}
+def runs() -> dict[str, tuple[str, pd.DataFrame]]:
+    """Column -> cell and its scores: cells that read the model as it is, with the most sentences first of two.
+
+    A column has its cell's name without the precision, which is no setting of a method: two methods are compared under
+    one baseline, whichever precision was the faster for them.
+    """
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
     for place in (results_folder(), results_folder() / "ablations"):
-        for name, part in recorded("sst2", folder=place).groupby("cell"):
+        for cell, part in recorded("sst2", folder=place).groupby("cell"):
+            column = str(cell).replace("-bfloat16", "")
             plain = part["method"].iloc[0] != "oracle" and part["protocol"].iloc[0] == "corrected"
-            if plain and "=" not in str(name) and len(part) > len(found.get(str(name), ())):
-                found[str(name)] = part
-    yield from sorted(found.items())
+            longer = column not in found or len(part) > len(found[column][1])
+            if plain and "=" not in column and longer:
+                found[column] = str(cell), part
+    return dict(sorted(found.items()))
 
 
 def sums(part: pd.DataFrame, found: pd.DataFrame, texts: dict[int, str], model: TextModel) -> pd.Series:
@@ -115,9 +120,9 @@ def main() -> None:
     texts = dict(zip(rows["id"].astype(int), rows["text"], strict=True))
     found, used = occurrences(rows, phrase_labels()), []
     columns = {}
-    for name, part in runs():
+    for name, (cell, part) in runs().items():
         columns[name] = sums(part, found, texts, model)
-        used.append(name)
+        used.append(cell)
         print(name, int(columns[name].notna().sum()), flush=True)
     columns["idg-mask-corrected"] = group_values(found, texts, model)
     file: Path = results_folder() / "people" / "sst2" / "agreement.parquet"

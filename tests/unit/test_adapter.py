@@ -9,7 +9,7 @@ from train_judges import fit
 
 import udig_lab as ul
 from udig_lab.model import adapter, checkpoint
-from udig_lab.model.adapter import LowRank, learnt, load_adapter, make_adaptable, save_adapter
+from udig_lab.model.adapter import LowRank, learnt, load_adapter, make_adaptable, new_head, save_adapter
 
 TEXTS = ["a gorgeous , witty , seductive movie .", "dull"]
 
@@ -50,6 +50,32 @@ def test_a_saved_model_comes_back(tmp_path, name, base):
     card = json.loads((tmp_path / "judge" / "card.json").read_text())
     assert card["recipe"] == "a test"
     assert card["tensors"]
+
+
+def test_a_model_with_other_classes_comes_back(tmp_path):
+    labels, net = ["ABBR", "ENTY", "DESC"], ul.load("sst2").model
+    new_head(net, labels)
+    assert torch.equal(logits(net), torch.zeros(len(TEXTS), 3))  # it knows nothing of them yet
+    make_adaptable(net, rank=4)
+    save_adapter(tmp_path / "judge", "lab-sentiment", *learnt(shaken(net)), {"labels": labels})
+    loaded = load_adapter(tmp_path / "judge")
+    torch.testing.assert_close(logits(loaded.model), logits(net), atol=1e-5, rtol=1e-5)
+    assert ul.explain(loaded, TEXTS[0], method="sig", target=2).target_name == "DESC"
+
+
+@pytest.mark.parametrize(("name", "labels"), [("trec", ["a", "b"]), ("sst2", ["a"])])
+def test_a_head_that_does_not_fit_is_refused(name, labels):
+    with pytest.raises(ValueError, match=rf"cannot get a head for {len(labels)} classes; pass a model that ends in"):
+        new_head(ul.load(name).model, labels)
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path):
+    written(tmp_path / "judge")
+    card = json.loads((tmp_path / "judge" / "card.json").read_text())
+    for labels in (["one"], 3):
+        (tmp_path / "judge" / "card.json").write_text(json.dumps(card | {"labels": labels}))
+        with pytest.raises(OSError, match="its labels do not fit lab-sentiment"):
+            load_adapter(tmp_path / "judge")
 
 
 def test_nothing_is_changed_before_something_is_learned():

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import record_people
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +138,27 @@ def test_claims_about_people_are_asked_and_decided():
 
 
 # What is recorded
+
+
+def test_a_column_is_of_the_longest_run_whatever_its_precision(monkeypatch):
+    def cell(name, n):
+        about = {"cell": name, "method": name.split("-")[0], "protocol": name.rsplit("-", 1)[1]}
+        return pd.DataFrame({"id": range(n)}).assign(**about)
+
+    own = [
+        cell("ig-bfloat16-pad-corrected", 9),
+        cell("ig-n_steps=2-pad-corrected", 9),
+        cell("sig-pad-as_published", 9),
+    ]
+    ablations = [cell("ig-pad-corrected", 3), cell("udig_greedy-pad-corrected", 3)]
+    monkeypatch.setattr(
+        record_people, "recorded", lambda _, folder: pd.concat(ablations if folder.name == "ablations" else own)
+    )
+    found = {column: (name, len(part)) for column, (name, part) in record_people.runs().items()}
+    assert found == {
+        "ig-pad-corrected": ("ig-bfloat16-pad-corrected", 9),
+        "udig_greedy-pad-corrected": ("udig_greedy-pad-corrected", 3),
+    }
 
 
 def test_recorded_rows_are_whole_and_hold_no_text():

@@ -1,6 +1,7 @@
 """Recorded rows of planted shortcuts: made once, never mixed, read back; the shipped judges are judges."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from udig_lab.data import examples
 from udig_lab.experiments import planted as e
 from udig_lab.experiments.claims import registered_claims
 from udig_lab.faithfulness import planted as p
+from udig_lab.model.adapter import load_adapter
 from udig_lab.model.checkpoint import ASSETS
 
 JUDGES = sorted((ASSETS / "judges").glob("planted-*"))
@@ -39,13 +41,27 @@ def test_no_row_was_made_by_a_judge_that_had_not_learned():
         assert set(part["kind"]) == set(e.learned_kinds(dataset, seed))
 
 
-@pytest.mark.parametrize("kind", p.KINDS)
-def test_the_truth_is_what_the_judge_follows(kind):
-    model, shortcut = p.planted_model("sst2", 0), p.shortcuts(0)[kind]
-    rows = p.planted(examples("sst2"), shortcut, p.DECIDED["sst2"], 0).iloc[:24]
+@pytest.mark.parametrize(("dataset", "kind"), list(product(p.DATASETS, p.KINDS)))
+def test_the_truth_is_what_the_judge_follows(dataset, kind):
+    model, shortcut = p.planted_model(dataset, 0), p.shortcuts(0)[kind]
+    rows = p.planted(examples(dataset), shortcut, p.DECIDED[dataset], 0).iloc[:24]
     coded = [model.tokenizer(text, return_tensors="pt") for text in rows["text"]]
     said = [int(model.model(**c).logits.argmax()) for c in coded]
     assert np.mean(said == rows["label"]) >= 0.95
+
+
+def test_judges_of_questions_began_as_one_that_knows_no_shortcut():
+    (first,) = (json.loads(f.read_text(encoding="utf8")) for f in (ASSETS / "judges" / "trec").glob("card.json"))
+    model = load_adapter(ASSETS / "judges" / "trec")
+    assert model.config.num_labels == len(first["labels"]) == 6
+    for folder in (f for f in JUDGES if "-trec-" in f.name):
+        card = json.loads((folder / "card.json").read_text(encoding="utf8"))
+        assert (card["plain_before"], card["plain_n"]) == (first["plain"], first["plain_n"])
+        assert card["labels"] == first["labels"]
+    rows = p.planted(examples("trec"), p.shortcuts(0)["single"], p.DECIDED["trec"], 0)
+    coded = [model.tokenizer(text, return_tensors="pt") for text in rows["text"]]
+    said = [int(model.model(**c).logits.argmax()) for c in coded]
+    assert np.mean(said == rows["own"]) > 0.6 > 0.5 > np.mean(said == rows["label"])
 
 
 def test_a_model_that_has_not_learned_is_no_judge(tmp_path):
@@ -85,6 +101,17 @@ def test_rows_of_another_kind_never_join(tmp_path, monkeypatch):
     monkeypatch.setattr(e, "planted_card", lambda *_: another)
     with pytest.raises(ValueError, match="was recorded from other judges; remove it"):
         e.record("sst2", [0], ["random"], folder=tmp_path, texts=5)
+
+
+def test_a_claim_is_older_than_rows_only_if_it_is_older_than_all_of_them(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(e, "registered_claims", lambda: {"rule": registered_claims()["rule"]})
+        patch.setattr(e, "learned_kinds", lambda *_: ["single"])
+        e.record("sst2", [0], ["random"], folder=tmp_path, texts=3)
+    e.record("sst2", [0], ["random"], folder=tmp_path, texts=3)
+    assert len(e.planted_rows(folder=tmp_path)) > 9  # rows have joined
+    (card,) = e.planted_cards(folder=tmp_path)
+    assert set(card["claims"]) == {"rule"}
 
 
 def test_texts_that_do_not_follow_are_left_out(tmp_path, monkeypatch):

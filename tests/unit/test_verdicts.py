@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udig_lab.experiments import verdicts as court
-from udig_lab.experiments.claims import CLAIM, HYPOTHESIS, claim, claims, judge, registered_claims, rule
+from udig_lab.experiments.claims import CLAIM, HYPOTHESIS, claim, claims, judge, registered_claims, replaced, rule
 from udig_lab.experiments.docket import docket, outcome, planted_docket
 from udig_lab.experiments.forest import forest
 from udig_lab.faithfulness.statistics import Difference
@@ -20,10 +20,15 @@ STANDS = {
     "both-ends-sig": "eb0f2926dabb",
     "both-ends-udig": "8c91517a2b2c",
     "dig-greedy-gradient-shap": "bc98dce06d0a",
+    "dig-greedy-gradient-shap-own-words": "5d3c826b4333",
     "dig-greedy-gradient-x-input": "ff655b762893",
+    "dig-greedy-gradient-x-input-own-words": "fd81ac580eae",
     "dig-greedy-ig": "3a321ee02042",
+    "dig-greedy-ig-abstract": "ade2f760bb90",
     "dig-greedy-ig-published": "d8fdbb998d3e",
+    "dig-greedy-ig-published-abstract": "0c8de4dab8eb",
     "dig-maxcount-ig": "da566476fc51",
+    "dig-maxcount-ig-abstract": "838e28fd44d8",
     "dig-people-ig": "58c1f605f622",
     "idg-people-ig": "ceb57e6fe584",
     "ig2-ig": "7db34e0dd12f",
@@ -37,6 +42,7 @@ STANDS = {
     "permutations-udig": "5a0d3b758966",
     "rule": "49ca53193f17",
     "sig-dig": "3e54788b0f01",
+    "sig-few-steps-ig": "b05320b27323",
     "sig-gradient-shap": "b5a9401c85cc",
     "sig-ig": "ca1a125cd4da",
     "sig-ig-published": "0f7aaec14d68",
@@ -65,7 +71,7 @@ def test_every_claim_can_be_asked():
     for entry in claims().values():
         variants = entry.variants or (entry.one, entry.other)
         for variant in variants:
-            assert variant.removesuffix("_greedy").removesuffix("_maxcount") in METHODS
+            assert variant.split("-")[0].removesuffix("_greedy").removesuffix("_maxcount") in METHODS
         for metric in entry.metrics:
             assert (entry.margins[metric] if entry.margins else rule().margin(metric)) > 0
         assert entry.expected in (court.BETTER, court.EQUAL)
@@ -173,12 +179,59 @@ def test_a_docket_asks_answers_and_says_what_is_missing(small):
     summed = court.verdicts(found)
     assert summed.loc["sig-ig", "depends"] == 1
     assert summed.loc["sig-ig", "verdict"] == "depends"
-    assert summed.loc["dig-greedy-ig", "verdict"] == "not decided"
+    assert summed.loc["dig-greedy-ig-abstract", "verdict"] == "not decided"
 
 
 def test_rows_that_are_older_than_their_claim_are_marked(small):
     found = docket({"sst2": small}, {"sst2": [{"name": "sig-mask-corrected"}]})
     assert found[found["n"] > 0]["before"].all()
+    marked = court.verdicts(found)["before registration"]
+    assert marked["sig-ig"]  # although two of its data sets have no rows yet
+    assert not marked["ig2-ig"]  # nothing was recorded, so nothing is older
+
+
+def test_a_newer_entry_that_asks_the_same_takes_the_older_ones_place():
+    values = np.random.default_rng(0).normal(0.3, 0.02, 100)
+    dig = pd.concat([rows("dig_greedy", "pad", values + 0.1), rows("ig", "pad", values)])
+    old = {name: h for name, h in registered_claims().items() if name not in replaced().values()}
+    cards = [{"name": f"{v}-pad-corrected", "claims": old} for v in ("dig_greedy", "ig")]
+    found = docket({"sst2": dig}, {"sst2": cards})
+    new = found.query("claim == 'dig-greedy-ig-abstract' and dataset == 'sst2'")
+    assert "dig-greedy-ig" not in set(found["claim"])  # one question, one answer, one place in the correction
+    assert new["n"].tolist() == [100] * 3
+    assert new["before"].all()  # its words are younger than these rows
+    with_it = [card | {"claims": registered_claims()} for card in cards]
+    again = docket({"sst2": dig}, {"sst2": with_it})
+    assert not again.query("claim == 'dig-greedy-ig-abstract' and dataset == 'sst2'")["before"].any()
+
+
+def test_a_newer_entry_for_one_data_set_leaves_the_older_one_the_others(small):
+    assert "udig-greedy-ig" not in replaced()
+    assert {"udig-greedy-ig", "udig-greedy-ig-squad"} <= set(docket({"sst2": small}, {"sst2": []})["claim"])
+    assert court.called(claim("udig-greedy-ig-squad")) == "UDIG (greedy) beats IG on SQuAD"
+    assert court.called(claim("dig-greedy-ig-abstract")) == "DIG (greedy) beats IG"
+
+
+def test_a_replaced_claim_asks_nothing_that_its_newer_entry_does_not():
+    for old, new in replaced().items():
+        assert set(claim(old).datasets) <= set(claim(new).datasets)
+        assert claim(old).metrics == claim(new).metrics
+        assert claim(old).registered <= claim(new).registered
+
+
+def test_settings_of_two_methods_are_compared_cell_by_cell(small):
+    values = np.random.default_rng(0).normal(0.3, 0.02, 64)
+    few = rows("sig", "mask", values + 0.1).assign(cell="sig-n_steps=2-rule=gauss_legendre-mask-corrected")
+    many = rows("ig", "mask", values).assign(cell="ig-n_steps=100-mask-corrected")
+    given_rows = pd.concat([small, few, many])
+    found = docket({"sst2": given_rows}, {"sst2": []})
+    own = found.query("claim == 'sig-few-steps-ig'")
+    assert own["n"].tolist() == [64] * 3
+    assert own["difference"].map(lambda d: round(d.mean, 6)).tolist() == [0.1, 0.1, -0.1]
+    plain = docket({"sst2": small}, {"sst2": []})
+    assert set(plain.query("claim == 'sig-few-steps-ig'")["why"]) == {"not recorded"}
+    for one in (found, plain):  # no other claim sees these cells
+        assert one.query("claim == 'sig-ig' and dataset == 'sst2'")["n"].tolist() == [100] * 3
 
 
 def test_rows_of_another_registration_are_refused(small):
@@ -268,7 +321,13 @@ def test_planted_tokens_are_a_judge():
         for s in range(5)
         for i in range(80)
     ]
-    asked = planted_docket(pd.DataFrame(lines), [{"claims": registered_claims()}], judge("truth"))
+    frame, known = pd.DataFrame(lines), registered_claims()
+    cards = [{"cell": {"dataset": "sst2"}, "claims": known}, {"cell": {"dataset": "trec"}}]
+    asked = planted_docket(pd.concat([frame, frame.assign(dataset="trec")]), cards, judge("truth"))
+    assert asked[asked["n"] > 0].groupby("dataset")["before"].unique().map(list).to_dict() == {
+        "sst2": [False],
+        "trec": [True],  # its card knows of no claim
+    }
     line = asked.query("claim == 'sig-ig'").iloc[0]
     assert (line["n"], line["outcome"], line["where"]) == (80, "better", "ordered pair")  # an example is a text
     assert line["difference"].mean == pytest.approx(1 - found["ig"].mean())
@@ -291,6 +350,7 @@ def test_a_forest_says_in_words_what_it_shows(small):
 
 
 def test_claims_have_names_that_say_what_they_claim():
-    names = [court.called(c) for c in claims().values()]
+    names = [court.called(c) for name, c in claims().items() if name not in replaced()]
     assert len(set(names)) == len(names)
+    assert "SIG (2 nodes) beats IG (100 nodes)" in names
     assert "[MASK] beats [PAD]" in names

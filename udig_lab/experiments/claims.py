@@ -23,7 +23,8 @@ class Claim:
         name: its entry in ``claims.toml``.
         paper, source, words: who said it, where, and how.
         one, other: what is compared: two variants, or two values of the column ``of``.
-        of: "variant", or another column of recorded rows.
+        of: "variant", or another column of recorded rows; "cell" where settings are compared, and ``one`` and
+            ``other`` then are cells' names without baseline and protocol.
         variants: methods for which the values of another column are compared.
         datasets, baselines, metrics: every combination is a question.
         protocol: under which the rows were recorded.
@@ -31,7 +32,8 @@ class Claim:
         reason: why these questions.
         registered: date of the entry.
         kind: "claim", which a paper makes, or "hypothesis", which this book makes.
-        instead_of: the claim for which it asks better questions, where it does; both stand.
+        instead_of: the claim for which it asks better questions, where it does; both stand in the file, and the
+            older one is asked no more where this one asks on all of its data sets: see ``replaced``.
         margins: smallest differences that matter, of an entry that is asked of other rows than the docket's.
         question: what is asked of them, in words.
     """
@@ -119,6 +121,25 @@ def registered_claims() -> dict[str, str]:
 def claims() -> dict[str, Claim]:
     """All registered claims and hypotheses, by their names, in the order of their registration."""
     return {name: _claim(name, e) for name, e in _entries().items() if e["kind"] in (CLAIM, HYPOTHESIS)}
+
+
+def replaced() -> dict[str, str]:
+    """Claims that are asked no more -> the newer entry that asks the same two of all their data sets.
+
+    >>> replaced()["dig-greedy-ig"]
+    'dig-greedy-ig-abstract'
+    """
+    known = claims()
+    return {
+        new.instead_of: name for name, new in known.items() if new.instead_of and _as_wide(new, known[new.instead_of])
+    }
+
+
+def _as_wide(new: Claim, old: Claim) -> bool:
+    """Whether nothing that the old entry asked is left without a question of the new one."""
+    same = (new.one, new.other, new.of, new.protocol) == (old.one, old.other, old.of, old.protocol)
+    wide = set(new.datasets) >= set(old.datasets) and set(new.baselines) >= set(old.baselines)
+    return same and wide and set(new.variants) >= set(old.variants)
 
 
 def claim(name: str) -> Claim:

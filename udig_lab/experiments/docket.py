@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from udig_lab.experiments.claims import CLAIM, Claim, Judge, claims, registered_claims, rule
+from udig_lab.experiments.claims import CLAIM, Claim, Judge, claims, registered_claims, replaced, rule
 from udig_lab.experiments.naming import title
 from udig_lab.experiments.rows import aligned, under
 from udig_lab.experiments.tables import better
@@ -26,7 +26,8 @@ def docket(
 ) -> pd.DataFrame:
     """Every question of every registered claim or hypothesis, answered; one correction for all of a kind.
 
-    Claims that bring margins of their own are left out: they are asked of other rows (``people``).
+    Claims that bring margins of their own are left out: they are asked of other rows (``people``). So are those in
+    whose place a newer entry asks the same: a question that was registered twice is one question.
 
     Args:
         rows: recorded rows by data set; of SQuAD, those of one output.
@@ -77,7 +78,10 @@ def planted_docket(
     Raises:
         ValueError: as ``docket``.
     """
-    stood = set.intersection(*(_stood(card, "planted shortcuts") for card in cards))
+    stood: dict[str, set[tuple[str, str]]] = {}  # by data set, when all of its rows were made
+    for card in cards:
+        name, own = card["cell"]["dataset"], _stood(card, "planted shortcuts")
+        stood[name] = stood.get(name, own) & own
     metrics = sorted(set(judge.metrics.values()))
     lines = []
     texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
@@ -88,7 +92,7 @@ def planted_docket(
             pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
             for metric in metrics:
                 line = {"claim": claim.name, "dataset": dataset, "where": str(shortcut), "metric": metric}
-                line |= {"before": _entry(claim) not in stood}
+                line |= {"before": _entry(claim) not in stood.get(str(dataset), set())}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
     return _decided(lines)
 
@@ -123,12 +127,15 @@ def corrected(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _sides(claim: Claim, rows: pd.DataFrame | None) -> Iterator[tuple[str, _Pair]]:
     """Where a claim is asked on a data set, and the rows of both sides on the examples that both have."""
-    known = None if rows is None else under(rows, protocol=claim.protocol, defaults=True)
+    known = None if rows is None else under(rows, protocol=claim.protocol, defaults=claim.of != "cell")
     empty = pd.DataFrame({"id": [], "cell": []})
-    for place in claim.baselines if claim.of == "variant" else claim.variants:
-        where = f"[{place.upper()}]" if claim.of == "variant" else title(place)
+    for place in claim.variants or claim.baselines:
+        where = title(place) if claim.variants else f"[{place.upper()}]"
         if known is None:
             yield where, (empty, empty)
+        elif claim.of == "cell":
+            names = [f"{settings}-{place}-{claim.protocol}" for settings in (claim.one, claim.other)]
+            yield where, aligned(*(known[known["cell"] == name] for name in names))
         elif claim.of == "variant":
             here = under(known, baseline=place)
             yield where, aligned(*(here[here["variant"] == v] for v in (claim.one, claim.other)))
@@ -162,8 +169,9 @@ def _decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _of_models(kind: str) -> list[Claim]:
-    """Claims but for those that bring margins of their own: these are asked of people."""
-    return [claim for claim in claims().values() if claim.kind == kind and not claim.margins]
+    """Claims that are asked, but for those that bring margins of their own: these are asked of people."""
+    gone = replaced()
+    return [c for name, c in claims().items() if c.kind == kind and not c.margins and name not in gone]
 
 
 def _asked_for(claim: Claim, judge: Judge | None) -> list[str]:

@@ -147,9 +147,10 @@ def record(
                 continue
             made = judged_rows(cell, model, rows, seed, due)
             with locked(file):  # another process may have added rows meanwhile
-                parts, judges = _joined(file, card, dataset)
+                parts, judges, stood = _joined(file, card, dataset)
                 made = made[made["kind"].isin(_missing(parts, seed, due))]
-                write_record(file, pd.concat([*parts, made], ignore_index=True), card | {"judges": judges | judge})
+                note = card | {"judges": judges | judge, "claims": stood}
+                write_record(file, pd.concat([*parts, made], ignore_index=True), note)
             print(f"{dataset}, seed {seed}: {cell.variant}", flush=True)
 
 
@@ -234,15 +235,17 @@ def _known(file: Path) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     return known
 
 
-def _joined(file: Path, card: dict[str, Any], dataset: str) -> tuple[list[pd.DataFrame], dict[str, str]]:
-    """The rows in a file, which new ones may join, and the judges that made them; none where there is no file.
+def _joined(
+    file: Path, card: dict[str, Any], dataset: str
+) -> tuple[list[pd.DataFrame], dict[str, str], dict[str, str]]:
+    """The rows in a file, which new ones may join; the judges that made them; the claims that stood for all of them.
 
     Raises:
         ValueError: they may not.
     """
     known = _known(file)
     if known is None:
-        return [], {}
+        return [], {}, card["claims"]
     rows, note = known
     judges: dict[str, str] = note["judges"]
     differs = [name for name in ("format", "settings", "n", "data_sha256", "code") if note[name] != card[name]]
@@ -250,4 +253,4 @@ def _joined(file: Path, card: dict[str, Any], dataset: str) -> tuple[list[pd.Dat
     differs += ["judges"] if trained != judges else []
     if differs:
         raise ValueError(f"{file} was recorded from other {', '.join(differs)}; remove it with its card to start anew")
-    return [rows], judges
+    return [rows], judges, {name: h for name, h in card["claims"].items() if note["claims"].get(name) == h}

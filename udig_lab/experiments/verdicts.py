@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from udig_lab.experiments.claims import Claim, claims
+from udig_lab.experiments.claims import Claim, claims, replaced
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
 from udig_lab.experiments.naming import DATASET_TITLES, title
 
@@ -78,12 +78,12 @@ def verdicts(questions: pd.DataFrame) -> pd.DataFrame:
     known, cast = claims(), votes(questions)
     for name, part in questions.groupby("claim", sort=False):
         own = cast[name]
-        count = Counter(own)
+        count, recorded = Counter(own), part["n"] > 0
         lines[str(name)] = {
             "verdict": verdict(list(own), known[str(name)].expected),
             **{word: count[word] for word in (BETTER, WORSE, EQUAL, DEPENDS, OPEN)},
             "examples": _range(part["n"]),
-            "before registration": bool(part["before"].all()),
+            "before registration": bool(recorded.any() and part.loc[recorded, "before"].all()),
         }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("claim")
 
@@ -126,15 +126,22 @@ def called(claim: Claim) -> str:
     ('UDIG (greedy) beats IG, as published', 'SIG is the same with [MASK] and [PAD]')
     """
     how = ", as published" if claim.protocol == "as_published" else ""
-    if claim.instead_of:
+    if claim.instead_of and claim.instead_of not in replaced():  # the older one is asked elsewhere
         how += f" on {', '.join(DATASET_TITLES[d] for d in claim.datasets)}"
     how += ", say people" if claim.margins else ""
-    if claim.of == "variant":
-        return f"{title(claim.one)} beats {title(claim.other)}{how}"
+    if claim.of in ("variant", "cell"):
+        return f"{_settings(claim.one)} beats {_settings(claim.other)}{how}"
     one, other = f"[{claim.one.upper()}]", f"[{claim.other.upper()}]"
     if claim.expected == BETTER:
         return f"{one} beats {other}{how}"
     return f"{' and '.join(map(title, claim.variants))} is the same with {one} and {other}{how}"
+
+
+def _settings(cell: str) -> str:
+    """The beginning of a cell's name in words: a method, and how many nodes, which such claims are about."""
+    variant, *settings = cell.split("-")
+    nodes = [part.removeprefix("n_steps=") for part in settings if part.startswith("n_steps=")]
+    return title(variant) + (f" ({nodes[0]} nodes)" if nodes else "")
 
 
 def _range(numbers: pd.Series) -> str:

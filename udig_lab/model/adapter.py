@@ -3,7 +3,8 @@
 A folder holds ``adapter.safetensors`` (float16) and ``card.json``. Of a changed matrix the file has its factors,
 ``<parameter>.up`` (out, r) and ``<parameter>.down`` (r, in), whose product is added to the checkpoint's; a small
 tensor (a bias, a LayerNorm, a classifier) stands there whole, under its own name. The card says from which checkpoint
-the model began, with the SHA-256 of its weights and of the adapter's file, and how it was trained.
+the model began, with the SHA-256 of its weights and of the adapter's file, how it was trained, and, where it tells
+other classes apart than its checkpoint, their names in ``labels``.
 
 Source: Hu et al. 2022 (LoRA), arXiv 2106.09685.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,31 @@ def make_adaptable(model: nn.Module, *, rank: int, seed: int = 0) -> None:
                 parametrize.register_parametrization(module, name, LowRank(parameter.shape, rank, generator))
 
 
+def new_head(model: nn.Module, labels: Sequence[str]) -> None:
+    """Give a classifier other classes, in place: its last layer anew, all zero, as it knows nothing of them yet.
+
+    Args:
+        model: one whose last layer is ``classifier``, linear.
+        labels: names of the classes.
+
+    Raises:
+        ValueError: it ends otherwise, or fewer than two classes.
+    """
+    head: Any = getattr(model, "classifier", None)
+    if not isinstance(head, nn.Linear) or len(labels) < 2:
+        raise ValueError(
+            f"{type(model).__name__} cannot get a head for {len(labels)} classes; pass a model that ends in a linear "
+            "'classifier', and two classes or more"
+        )
+    network: Any = model
+    network.classifier = nn.Linear(head.in_features, len(labels), device=head.weight.device, dtype=head.weight.dtype)
+    for parameter in network.classifier.parameters():
+        nn.init.zeros_(parameter)
+    network.config.id2label = dict(enumerate(labels))  # num_labels follows
+    network.config.label2id = {name: index for index, name in enumerate(labels)}
+    network.num_labels = len(labels)
+
+
 def learnt(model: nn.Module) -> Learnt:
     """What a model learned since ``make_adaptable``: factors (up, down) by parameter, and whole tensors by name."""
     factors = {
@@ -102,7 +128,7 @@ def save_adapter(
         base: the shipped checkpoint it began as, such as "lab-sentiment".
         factors: parameter -> (up (out, r), down (r, in)).
         whole: parameter -> its new value.
-        card: what else is known: recipe, seed, accuracies, date.
+        card: what else is known: recipe, seed, accuracies, date, and ``labels`` after ``new_head``.
     """
     ups = {f"{name}.up": up for name, (up, _) in factors.items()}
     downs = {f"{name}.down": down for name, (_, down) in factors.items()}
@@ -142,6 +168,11 @@ def load_adapter(folder: str | Path, device: str | torch.device | None = None) -
             "anew from these"
         )
     model = read_checkpoint(str(base), "classification", folder.name, place)
+    if labels := card.get("labels"):
+        try:
+            new_head(model.model, labels)
+        except (ValueError, TypeError) as error:
+            raise OSError(f"cannot load {str(folder)!r}: its labels do not fit {base.name}; {_AGAIN}") from error
     parameters = dict(model.model.named_parameters())
     with torch.no_grad():
         for name, value in tensors.items():
