@@ -84,10 +84,10 @@ def controlled(
             if len(middles):
                 new[i] = middles
     known = [line for line in lines if line is not None]
-    found = [panels_of(line) for line in known]
+    by_panel = [panels_of(line) for line in known]
     gradients = [len(line.nodes) for line in known]
     forwards = gradients if _reads_apart(problem) else [0] * len(known)
-    return Controlled([scores.sum(0) for scores, _ in found], [e.sum(0) for _, e in found], gradients, forwards)
+    return Controlled([scores.sum(0) for scores, _ in by_panel], [e.sum(0) for _, e in by_panel], gradients, forwards)
 
 
 def controlled_passes(
