@@ -74,6 +74,7 @@ $(VENV)-bench/ready: requirements.lock benchmarks/requirements.txt
 bench: $(VENV)-bench/ready
 	$(VENV)-bench/bin/python benchmarks/peers.py
 	$(VENV)-bench/bin/python benchmarks/scale.py
+	$(VENV)-bench/bin/python benchmarks/shards.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

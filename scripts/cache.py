@@ -38,10 +38,11 @@ STAGED = {
     "_build/explorers": "book/_static/explorers/data",
     "_build/live/files": "book/_static/live/files",
 }
+_BENCHMARKS = ("peers", "scale", "shards")
 NOTEBOOK = Recipe(  # of every notebook, besides its own file and parameters
     EXECUTED,
     ("scripts/execute_notebook.py",),
-    ("udig_lab/assets", "results", "benchmarks/peers.json", "benchmarks/scale.json", "requirements.lock"),
+    ("udig_lab/assets", "results", *(f"benchmarks/{name}.json" for name in _BENCHMARKS), "requirements.lock"),
 )
 RECIPES = {
     "explorers": Recipe(

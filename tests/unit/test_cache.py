@@ -87,6 +87,7 @@ def test_reached_is_all_that_python_loads():
         ("udig_lab/assets/lab-sentiment/config.json", {"one", "two", "explorers", "live", "html"}),
         ("results/sst2/lab/ig.json", {"one", "two", "explorers"}),
         ("benchmarks/scale.json", {"one", "two"}),
+        ("benchmarks/shards.json", {"one", "two"}),
         ("requirements.lock", {"one", "two", "explorers", "live", "html"}),
         ("scripts/prove_exercises.py", {"one", "two", "html"}),
         ("scripts/explorers/path.py", {"explorers", "html"}),

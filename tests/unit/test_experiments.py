@@ -155,7 +155,10 @@ def test_records_of_this_clone_can_be_read():
 def test_benchmarks_are_at_hand():
     assert benchmarks("peers")["machine"]
     assert benchmarks("scale")["sizes"]
-    with pytest.raises(FileNotFoundError, match="no benchmarks 'speed' are recorded; make them, peers and scale"):
+    assert benchmarks("shards")["shards"]
+    with pytest.raises(
+        FileNotFoundError, match="no benchmarks 'speed' are recorded; make them, peers, scale and shards"
+    ):
         benchmarks("speed")
 
 

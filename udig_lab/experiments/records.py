@@ -88,7 +88,8 @@ def benchmarks(name: str) -> dict[str, Any]:
     """What ``make bench`` last recorded.
 
     Args:
-        name: "peers", seconds and ratios beside peers and beside the bare model; or "scale", what every method costs.
+        name: "peers", seconds and ratios beside peers and beside the bare model; "scale", what every method costs; or
+            "shards", where the time of a recorded run goes.
 
     Raises:
         FileNotFoundError: nothing of that name was recorded.
@@ -97,7 +98,9 @@ def benchmarks(name: str) -> dict[str, Any]:
         if (file := folder / f"{name}.json").is_file():
             timings: dict[str, Any] = json.loads(file.read_text(encoding="utf8"))
             return timings
-    raise FileNotFoundError(f"no benchmarks {name!r} are recorded; make them, peers and scale, with: make bench")
+    raise FileNotFoundError(
+        f"no benchmarks {name!r} are recorded; make them, peers, scale and shards, with: make bench"
+    )
 
 
 def read_card(file: Path) -> dict[str, Any] | None:
