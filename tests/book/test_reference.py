@@ -47,7 +47,7 @@ def test_every_public_name_is_on_a_page(entries_of_pages: dict[str, str], module
         assert all(word in entries_of_pages[dotted] for word in words), f"{dotted} does not show its docstring"
 
 
-@pytest.mark.parametrize("name", [*FIRST, "tracing.Trace"])
+@pytest.mark.parametrize("name", [*FIRST, "calls.tracing.Trace"])
 def test_what_readers_call_first_is_there(entries_of_pages: dict[str, str], name: str):
     assert len(entries_of_pages[f"udig_lab.{name}"].split()) > 20
 
