@@ -10,7 +10,6 @@ from torch import Tensor
 
 from udig_lab.attribution import Attribution
 from udig_lab.methods import method as method_named
-from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import ONE_CLASS
 from udig_lab.model.inputs import Text
@@ -157,7 +156,7 @@ def wishes_of(
             raise ValueError(
                 f"target={ALL!r} explains every class; {model.name} is a {model.task} model, which has none"
             )
-        together = entry.every and settings.get("rule") not in UNFORESEEN
+        together = entry.serves_all(settings)
         return [ALL] if together else list(range(getattr(model.config, "num_labels", None) or 2))
     sides = sides_of(target, n) if model.task not in ONE_CLASS else None
     if sides is None:

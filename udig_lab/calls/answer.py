@@ -16,7 +16,6 @@ from udig_lab.attribution import Attribution
 from udig_lab.calls.call import Call, call_of
 from udig_lab.drawing.heatgrid import grid_html, grid_to_terminal
 from udig_lab.drawing.heatmap import visible
-from udig_lab.methods.settings import UNFORESEEN
 from udig_lab.model.asked import sides_of
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.target import ALL
@@ -149,7 +148,7 @@ def answer_call_of(model: Any, texts: Any, **options: Any) -> tuple[Call, bool]:
         )
     if sides_of(call.given["target"], len(call.encodings)) is not None:
         raise ValueError("target=(this, that) is a contrast of two answers; pass one answer, and explain each alone")
-    return call, entry.every and call.settings.get("rule") not in UNFORESEEN
+    return call, entry.serves_all(call.settings)
 
 
 def _answer(parts: Sequence[Attribution], together: bool, seconds: float, tokenizer: Any) -> AnswerAttribution:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,6 +62,10 @@ class Method:
         """Settings and their default values."""
         parameters = inspect.signature(self.build).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def serves_all(self, settings: Mapping[str, Any]) -> bool:
+        """Whether one walk serves every class, or token of an answer: not where each asks for nodes of its own."""
+        return self.every and settings.get("rule") not in UNFORESEEN
 
     def settings(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         """Defaults overlaid with what was given.
