@@ -219,6 +219,14 @@ def test_a_replaced_claim_asks_nothing_that_its_newer_entry_does_not():
         assert claim(old).registered <= claim(new).registered
 
 
+def test_a_method_without_a_baseline_is_asked_at_every_baseline_of_its_claim(small):
+    found = docket({"sst2": pd.concat([small, rows("ig2", "none", np.full(100, 0.2))])}, {"sst2": []})
+    asked = found.query("claim == 'ig2-ig' and dataset == 'sst2'")
+    assert asked["where"].unique().tolist() == ["[MASK]"]
+    assert asked["n"].tolist() == [100] * 3
+    assert asked["outcome"].tolist() == ["worse", "worse", "better"]
+
+
 def test_settings_of_two_methods_are_compared_cell_by_cell(small):
     values = np.random.default_rng(0).normal(0.3, 0.02, 64)
     few = rows("sig", "mask", values + 0.1).assign(cell="sig-n_steps=2-rule=gauss_legendre-mask-corrected")
