@@ -11,7 +11,7 @@ from opening import pages
 from udig_lab.experiments.claims import claims
 
 CODE = re.compile(r"\b[a-z]+[a-z0-9]*(?:_[a-z0-9]+)+\b")
-ALLOWED = {"x86_64"}  # a processor is called so
+ALLOWED = {"x86_64", "time_interpret"}  # a processor and a package are called so
 EXPLAINED = {"file", "in code"}  # heads of tables whose codes are what they are about: names of recordings, of methods
 COMMAND = re.compile(r"(?<!\S)(?:--[a-z]|udig-lab )")  # a printed line to type, options and all
 PRINTS_THE_PACKAGE = (
@@ -23,7 +23,6 @@ FAILS = "ValueError"  # a message that a page shows on purpose may say nan
 NO_P = re.compile(r"\bp\s*=\s*0\.0+(?!\d)")
 DICTIONARY = re.compile(r"\{'[^{}]*'\s*:")
 DICTIONARIES = {  # where a record, or settings that a reader types so, are what is shown
-    "notebooks/experiments/trec",
     "notebooks/paths/owen",
     "notebooks/practice/your-own-model",
 }
