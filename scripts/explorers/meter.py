@@ -100,8 +100,9 @@ def _meter_table(case: Json) -> Json:
         for rule in RULES
     ]
     return {
-        "caption": f"“{case['text']}”, baseline [{case['baseline'].upper()}]: the sum of the rule less "
-        f"F(x) − F(x′) = {goal:.3f}, for several numbers of steps.",
+        "caption": "What is missing: the sum of n slopes, taken where each rule takes them, minus F(x) − F(x′), "
+        f"here {goal:.3f}. "
+        f"The sentence is “{case['text']}”, the baseline [{case['baseline'].upper()}].",
         "head": ["Rule", *(f"n = {n}" for n in some)],
         "rows": rows,
     }

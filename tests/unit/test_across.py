@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from udig_lab.experiments.across import ASKED, across, sides, spread
+from udig_lab.experiments.across import ASKED, FEW, ONE, OPPOSITE, SIDES, across, sides, spread
 from udig_lab.experiments.forest import side_by_side
 
 METRICS = ("comprehensiveness_20", "log_odds_pad_20", "log_odds_mask_20")
@@ -44,11 +44,11 @@ def test_questions_are_those_that_several_models_can_be_asked(asked):
 def test_models_agree_or_do_not(asked):
     found = sides(asked)
     line = found.loc[("sig-ig", "sst2", "[MASK]", "comprehensiveness_20")]
-    assert line[["one", "two", "three", "agree"]].tolist() == ["better", "better", "worse", "no"]
+    assert line[["one", "two", "three", SIDES]].tolist() == ["better", "better", "worse", OPPOSITE]
     two = sides(asked[asked["model"] != "three"])
-    assert two.loc[("sig-ig", "sst2", "[MASK]", "comprehensiveness_20"), "agree"] == "yes"
+    assert two.loc[("sig-ig", "sst2", "[MASK]", "comprehensiveness_20"), SIDES] == ONE
     alone = sides(asked[asked["model"] == "one"])
-    assert set(alone["agree"]) == {"–"}  # nobody to agree with
+    assert set(alone[SIDES]) == {FEW}  # nobody to agree with
 
 
 def test_seeds_spread_by_the_deviation_of_their_means(asked):

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
 import udig_lab as ul
+from udig_lab.model.checkpoint import card_scores
 from udig_lab.model.load import ASSETS
 
 CHECKPOINTS = {
@@ -34,6 +35,15 @@ def test_checkpoints_are_ordinary_hub_folders(name):
     card = (folder / "README.md").read_text()
     for word in ("license", "leak", "retrain", origin):
         assert word in card
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_cards_state_scores(name):
+    found = card_scores(name)
+    assert len(found) >= 2
+    assert all(re.match(r"\d+\.\d %", score) for score in found.values()), found
+    with pytest.raises(OSError, match="no-such-checkpoint"):
+        card_scores("no-such-checkpoint")
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -11,6 +11,8 @@ from udig_lab.experiments.claims import CLAIM, Judge
 from udig_lab.experiments.docket import BETTER, WORSE, docket
 
 ASKED = ["claim", "dataset", "where", "metric"]  # what tells questions apart
+SIDES = "the models that take a side"  # "better" and "worse" are sides; this column says how they stand to each other
+ONE, OPPOSITE, FEW = "take the same one", "take opposite ones", "are fewer than two"
 
 
 def across(
@@ -49,17 +51,17 @@ def sides(questions: pd.DataFrame) -> pd.DataFrame:
         questions: of ``across``.
 
     Returns:
-        a column for each model, and "agree": "yes" where all models that took a side took the same, "no" where two
-        took opposite ones, "–" where fewer than two took one.
+        a column for each model, and ``SIDES``: ``ONE`` where all models that took a side took the same, ``OPPOSITE``
+        where two took opposite ones, ``FEW`` where fewer than two took one.
     """
     table = questions.pivot(index=ASKED, columns="model", values="outcome")[list(questions["model"].unique())]
     table = table.reindex(pd.MultiIndex.from_frame(questions[ASKED].drop_duplicates()))
 
-    def agree(outcomes: pd.Series) -> str:
+    def together(outcomes: pd.Series) -> str:
         taken = [o for o in outcomes if o in (BETTER, WORSE)]
-        return "–" if len(taken) < 2 else "yes" if len(set(taken)) == 1 else "no"
+        return FEW if len(taken) < 2 else ONE if len(set(taken)) == 1 else OPPOSITE
 
-    return table.assign(agree=table.apply(agree, axis=1)).rename_axis(columns=None)
+    return table.assign(**{SIDES: table.apply(together, axis=1)}).rename_axis(columns=None)
 
 
 def spread(questions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from udig_lab.experiments.across import ASKED
 from udig_lab.experiments.claims import claims, rule
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
 from udig_lab.experiments.findings import side
-from udig_lab.experiments.naming import DATASET_TITLES, in_words, title
+from udig_lab.experiments.naming import DATASET_TITLES, SHORTCUTS, in_words, title
 from udig_lab.experiments.tables import better
 from udig_lab.experiments.verdicts import called, verdicts
 
@@ -46,7 +46,8 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     for name, part in asked.groupby("claim", sort=False):
         lines.append((f"{called(known[str(name)])}: {verdict[name]}", None))
         for (dataset, where), setting in part.groupby(SETTING, sort=False):
-            lines.append((f"{_SHORT.get(str(dataset), dataset)} {where}, n = {setting['n'].iloc[0]:,}", setting))
+            place = f"{_SHORT.get(str(dataset), dataset)} {SHORTCUTS.get(str(where), where)}"
+            lines.append((f"{place}, n = {setting['n'].iloc[0]:,}", setting))
 
     def draw(ax: Any, above: bool = False) -> None:
         ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)

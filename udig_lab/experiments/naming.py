@@ -21,6 +21,12 @@ DATASET_TITLES = {
     "squad": "SQuAD",
     "trec": "TREC",
 }
+SHORTCUTS = {  # kinds of planted shortcut, as short as a figure needs
+    "single": "one word",
+    "context": "word in context",
+    "pair": "order of two words",
+    "either": "either of two words",
+}
 
 
 def title(variant: str) -> str:
@@ -40,16 +46,19 @@ def title(variant: str) -> str:
 
 
 def in_words(metric: str) -> str:
-    """A column's name in words.
+    """The name of a column, a rule or a protocol in words.
 
     >>> in_words("comprehensiveness_20"), in_words("aopc_sufficiency"), in_words("word_auc")
     ('comprehensiveness, 20 %', 'AOPC of sufficiency', 'AUC of words')
+    >>> in_words("gauss_legendre"), in_words("as_published")
+    ('Gauss–Legendre', 'as published')
     """
     name, _, share = metric.rpartition("_")
     if not share.isdigit():
         if share == "auc":
             return f"AUC of {name}s"
         long = {"wae": "word approximation error", "delta_percent": "Δ%", "log_odds": "log-odds"}
+        long["gauss_legendre"] = "Gauss–Legendre"
         return long.get(metric, metric.replace("_", " ").replace("aopc", "AOPC of"))
     return f"{name.replace('log_odds', 'log-odds').replace('_', ', ')}, {int(share)} %"
 

@@ -180,6 +180,10 @@ def people_questions(rows: pd.DataFrame) -> pd.DataFrame:
         lines += [_asked(claim, baseline, metric, rows) for baseline in claim.baselines for metric in claim.metrics]
     for line in corrected(lines):
         line["outcome"] = outcome(line["difference"], line["margin"], rule().examples)
+        if line["outcome"] == OPEN:
+            line["why"] = (
+                "interval too wide" if line["n"] >= rule().examples else f"fewer than {rule().examples} texts"
+            )
     return pd.DataFrame(lines)
 
 

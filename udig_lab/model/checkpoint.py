@@ -36,6 +36,27 @@ _LAYER = re.compile(r"\.(layers?|h)\.\d+\.(?!.*rotary)")  # a weight in one of t
 _LOADING = threading.Lock()  # the library's reports are switched off and on for all threads
 
 
+def card_scores(name: str) -> dict[str, str]:
+    """The scores of a shipped checkpoint, as the table of its card (``README.md`` in its folder) states them.
+
+    >>> list(card_scores("lab-squad"))
+    ['exact match', 'F1']
+
+    Args:
+        name: a folder of ``ASSETS``, such as "lab-sentiment".
+
+    Returns:
+        what was scored (a test set, or a measure), and the score as it is written there, such as "89.5 %".
+
+    Raises:
+        OSError: no checkpoint of that name is shipped.
+    """
+    card = (ASSETS / name / "README.md").read_text(encoding="utf8")
+    table = card.partition("\n## Scores\n")[2].partition("\n## ")[0]
+    lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    return {line[0].strip(): line[-1].strip() for line in lines[2:]}  # below the head and its rule
+
+
 def as_device(device: str | torch.device) -> torch.device:
     """The device that was asked for, tried before anything is loaded.
 
