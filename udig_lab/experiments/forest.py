@@ -124,7 +124,7 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         _ground(ax, high)
         places, labels = [], []
         for first, (key, block) in zip(range(0, high, 1 + len(models)), blocks, strict=True):
-            ax.text(-_EDGE - 0.3, first, called(known[key[0]]), fontweight="bold", fontsize="small", va="center")
+            ax.text(-_EDGE - 0.3, first, called(known[str(key[0])]), fontweight="bold", fontsize="small", va="center")
             for y, model in enumerate(models, first + 1):
                 own = block[block["model"] == model]
                 if own.empty:
