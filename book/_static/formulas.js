@@ -89,8 +89,10 @@
   };
 
   const stacked = (lines, tag) => `\\begin{aligned}${lines.map((line) => `&${line}`).join("\\\\[0.4em]")}\\end{aligned}${tag}`;
-  const written = (line) =>
-    (line[0].at > QUAD ? "\\enspace{}" : "") + (line[0].beside ? "\\enspace " : "") + line.map((piece, at) => (at && piece.at === QUAD ? "\\quad " : "") + piece.tex).join("");
+  const written = (line) => {
+    const indent = (line[0].at > QUAD ? "\\enspace{}" : "") + (line[0].beside ? "\\enspace " : "");
+    return indent + line.map((piece, at) => (at && piece.at === QUAD ? "\\quad " : "") + piece.tex).join("");
+  };
 
   // At the left, a number on the right takes its room once; a formula in the middle leaves as much on its other side.
   const typeset = (item, tex, side = "left") => {
@@ -132,7 +134,7 @@
     return stacked(fill(joined, room).map(written), tag);
   };
 
-  const known = new WeakMap(); // by formula: its source, its size, and the width that it was set for
+  const known = new WeakMap(); // by formula: its source, the width that it was set for, and whether it was set anew
   const shrink = (item, frame) => {
     const { typesetRoot: formula } = item;
     const plain = (formula.dataset.ulPlain ??= formula.style.fontSize || "100%");
