@@ -1,5 +1,6 @@
 """The built pages in a real browser without a network: scripts, mathematics, screens, themes, keyboard, paper."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,44 @@ def is_allowed(page: Page, rule: str, target: str) -> bool:
 
 def test_phone_does_not_scroll_sideways(on_phone: Page):
     clean(on_phone.evaluate("check.sideways()"))
+
+
+PRINTED = """() => [...document.querySelectorAll(".bd-article .cell_output pre")]
+    .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+    .map((e) => [e.closest(".ul-prose") !== null, e.textContent])"""
+
+
+def test_printed_prose_wraps_on_a_phone(on_phone: Page):
+    """What scrolls holds columns: words that stand behind more than one space."""
+    scrolls = on_phone.evaluate(PRINTED)
+    clean([text for prose, text in scrolls if prose or not re.search(r"\S {2,}\S", text)])
+
+
+WIDE = """() => [...document.querySelectorAll(".bd-article div.math")].filter((frame) => frame.clientWidth)
+    .map((frame) => [frame, frame.querySelector("mjx-container[display='true']")])
+    .filter(([frame, formula]) => Math.max(frame.scrollWidth, formula?.scrollWidth ?? 0) > frame.clientWidth + 4)
+    .map(([frame]) => frame.textContent.slice(0, 60))"""
+SAID = """() => [...document.querySelectorAll(".bd-article div.math mjx-assistive-mml")]
+    .map((formula) => formula.textContent.replace(/\\s+/g, ""))"""
+
+
+def test_formulas_fit_a_phone(on_phone: Page):
+    """None is left that scrolls; one that no place can be broken at is to be written shorter."""
+    clean(on_phone.evaluate(WIDE))
+
+
+def test_formulas_say_the_same_on_a_phone(on_phone: Page):
+    """Broken into lines, they lose no sign; where there is room, they are whole again."""
+    clean(on_phone.evaluate("check.wrongMathematics()"))
+    broken = on_phone.evaluate(SAID)
+    if not broken:
+        return
+    on_phone.set_viewport_size(DESK["viewport"])
+    try:
+        on_phone.wait_for_function("!document.querySelector('[data-ul-broken]')")
+        assert on_phone.evaluate(SAID) == broken
+    finally:
+        on_phone.set_viewport_size(PHONE["viewport"])
 
 
 def test_phone_scrolls_boxes_by_keyboard(on_phone: Page):

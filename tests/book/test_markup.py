@@ -39,20 +39,25 @@ OUTPUT = (
     "<table><tr><th>20 % of</th></tr><tr><td>0.2 [0.1, 0.3] *</td><td><b>0.2 [0.1, 0.3]</b></td>"
     "<td>see [1, 2 and 3]</td><th>a < 5 %</th></tr></table>"
 )
+PROSE = "one long sentence that says a number, 0.123, and then another one: 4.5\n  indented: short  1\n"
+COLUMNS = "a name of many letters    0.123 of what there is\nanother                   4.500 of what there is\n"
+TWO_LINES = "as published, all of it: +0.141 +0.100 +0.202\ncorrected, all of it:    +0.017 +0.010 +0.019\n"
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> BeautifulSoup:
     """A page that holds one of each, and a notebook with a table below it, both built alone."""
     folder = tmp_path_factory.mktemp("markup")
-    extensions = ["myst_nb", "callouts", "roles", "breaks"]
+    extensions = ["myst_nb", "callouts", "roles", "breaks", "printed"]
     (folder / "conf.py").write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT / 'book' / '_ext')!r})\nextensions = {extensions}\n"
         "nb_execution_mode = 'off'\npython_maximum_signature_line_length = 40\nhtml_theme = 'sphinx_book_theme'\n"
     )
     (folder / "index.md").write_text(PAGE + "\n```{toctree}\nshown\n```\n")
     shown = nbformat.v4.new_output("display_data", {"text/html": OUTPUT})
-    cells = [nbformat.v4.new_markdown_cell("# Shown"), nbformat.v4.new_code_cell("1", outputs=[shown])]
+    printed = [nbformat.v4.new_output("stream", text=text) for text in (PROSE, COLUMNS, TWO_LINES)]
+    code = [nbformat.v4.new_code_cell("1", outputs=[output]) for output in (shown, *printed)]
+    cells = [nbformat.v4.new_markdown_cell("# Shown"), *code]
     python = {"language_info": {"name": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=python), folder / "shown.ipynb")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(folder), str(folder / "out")]
@@ -77,6 +82,11 @@ def test_intervals_stay_whole_in_cells_that_are_text(small: BeautifulSoup):
     cells = [cell.get_text() for cell in small.select(".cell_output :is(th, td)")]
     whole = f"0.2 [0.1,{SPACE}0.3]{SPACE}*"
     assert cells == [f"20{SPACE}% of", whole, "0.2 [0.1, 0.3]", "see [1, 2 and 3]", f"a < 5{SPACE}%"]
+
+
+def test_printed_prose_is_told_from_columns(small: BeautifulSoup):
+    printed = {pre.get_text(): bool(pre.find_parent(class_="ul-prose")) for pre in small.select(".cell_output pre")}
+    assert printed == {PROSE: True, COLUMNS: False, TWO_LINES: False}
 
 
 def test_lists_are_what_they_say(small: BeautifulSoup):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from udig_lab.experiments.across import ASKED, FEW, ONE, OPPOSITE, SIDES, across, sides, spread
 from udig_lab.experiments.forest import side_by_side
@@ -64,3 +65,23 @@ def test_the_figure_has_a_column_for_every_model(asked):
     assert "a column for each of 3 models" in picture.alt
     assert all(name in picture.alt for name in ("one:", "two:", "three:"))
     assert picture.caption == "who agrees"
+
+
+def test_the_figure_has_a_block_for_every_claim_on_a_phone(asked):
+    picture = side_by_side(asked)
+    assert "--ul-inches" not in picture._repr_html_(), "nothing scrolls there"
+    width, height = (int.from_bytes(picture.narrow["light"][at : at + 4], "big") / 110 for at in (16, 20))  # of a PNG
+    assert width < 4.6
+    lines = asked["claim"].nunique() * (1 + asked["model"].nunique())
+    assert height > 0.2 * lines, "room for three marks one above the other"
+
+
+def test_the_figure_says_what_its_signs_mean(asked, monkeypatch):
+    said = []
+    legend = Figure.legend
+    monkeypatch.setattr(
+        Figure, "legend", lambda *a, **k: said.append([h.get_label() for h in k["handles"]]) or legend(*a, **k)
+    )
+    side_by_side(asked)
+    signs = {"comprehensiveness", "sufficiency", "log-odds", "95 % interval", "too small to matter"}
+    assert signs | set(asked["outcome"]) <= set(said[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 
 from udig_lab.drawing.picture import Picture, show
 from udig_lab.experiments.across import ASKED
@@ -22,7 +23,10 @@ _COLOURS = {BETTER: "C0", WORSE: "C1", EQUAL: "C2", OPEN: "C5"}
 _MARKS = {"comprehensiveness": "o", "sufficiency": "s", "log_odds": "^"}
 _SHORT = DATASET_TITLES | {"rotten_tomatoes": "RT"}
 _LINE = 0.21  # inches
+_AXIS = "difference, in margins: right is the claim's side"
 _EDGE = 6.0  # margins; what lies further is drawn there, with an arrow
+_TALL = 0.27  # inches of a line that holds several metrics
+_HOLLOW = "_05"  # metrics that end so: beside the same of 20 %, their marks are not filled
 
 
 def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
@@ -50,8 +54,7 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
             lines.append((f"{place}, n = {setting['n'].iloc[0]:,}", setting))
 
     def draw(ax: Any, above: bool = False) -> None:
-        ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
-        ax.axvline(0, color="C5", linewidth=1)
+        _ground(ax, len(lines))
         for y, (_, setting) in enumerate(lines):
             if setting is not None:
                 _marks(ax, y, setting)
@@ -64,10 +67,7 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
                 ax.text(-_EDGE - 0.3, y, text, fontweight=weight, fontsize="x-small", va="center", zorder=4)
         if above:
             ax.set_yticklabels([])
-        ax.set_ylim(len(lines) - 0.4, -0.6)
-        ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
-        ax.set_xlabel("difference, in margins: right is the claim's side")
-        ax.grid(visible=False, axis="y")
+        ax.set_xlabel(_AXIS)
         high = (2 if above else 1) * _LINE * len(lines)
         _legend(ax, asked, middle=0.5 if above else 0.3, below=0.5 / high)
 
@@ -90,6 +90,8 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
 def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
     """Every question a line, every model a column: the difference in margins, with its 95 % interval.
 
+    On a phone every claim is a block, with a line for each model and a mark for each metric.
+
     Args:
         questions: of ``across``.
         caption: what the figure says.
@@ -101,27 +103,52 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         f"{called(known[claim])}: {in_words(metric)}"
         for claim, metric in zip(lines["claim"], lines["metric"], strict=True)
     ]
+    blocks = list(questions.groupby([c for c in ASKED if c != "metric"], sort=False))
 
     def draw(*axes: Any) -> None:
         for ax, model in zip(axes, models, strict=True):
             own = questions[questions["model"] == model]
             places = lines.merge(own, on=ASKED, how="left")
-            ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
-            ax.axvline(0, color="C5", linewidth=1)
+            _ground(ax, len(lines))
             for y in places.index[places["difference"].notna()]:
                 _marks(ax, int(y), places.loc[[y]])
             ax.set_yticks(range(len(lines)), names if ax is axes[0] else [""] * len(lines), fontsize="small")
-            ax.set_ylim(len(lines) - 0.4, -0.6)
-            ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
             ax.set_title(f"{model}\nn = {own['n'].max():,}", fontsize="small")
-            ax.grid(visible=False, axis="y")
-        axes[len(axes) // 2].set_xlabel("difference, in margins: right is the claim's side")
+        axes[len(axes) // 2].set_xlabel(_AXIS)
+        handles = _handles(axes[0], questions)
+        axes[0].figure.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, fontsize="small"
+        )
+
+    def stack(ax: Any) -> None:
+        high = len(blocks) * (1 + len(models))
+        _ground(ax, high)
+        places, labels = [], []
+        for first, (key, block) in zip(range(0, high, 1 + len(models)), blocks, strict=True):
+            ax.text(-_EDGE - 0.3, first, called(known[str(key[0])]), fontweight="bold", fontsize="small", va="center")
+            for y, model in enumerate(models, first + 1):
+                own = block[block["model"] == model]
+                if own.empty:
+                    continue
+                _marks(ax, y, own)
+                places.append(y)
+                labels.append(f"{model}, n = {own['n'].max():,}")
+        ax.set_yticks(places, labels, fontsize="x-small")
+        ax.set_xlabel(_AXIS, fontsize="small")
+        _legend(ax, questions, middle=0.35, below=0.5 / (_TALL * high))
 
     counts = {m: Counter(questions[questions["model"] == m]["outcome"]) for m in models}
     said = "; ".join(f"{m}: " + ", ".join(f"{c[o]} {o}" for o in _COLOURS if c[o]) for m, c in counts.items())
     alt = f"A line for each of {len(lines)} questions, a column for each of {len(models)} models. {said}."
-    size = (3.4 + 1.3 * len(models), _LINE * len(lines) + 1.4)
-    return show(draw, alt=alt, caption=caption, panels=len(models), size=size, narrow=False)
+    return show(
+        draw,
+        alt=alt,
+        caption=caption,
+        panels=len(models),
+        size=(3.4 + 1.3 * len(models), _LINE * len(lines) + 1.4),
+        narrow=stack,
+        narrow_height=_TALL * len(blocks) * (1 + len(models)) + 0.8,
+    )
 
 
 def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str = "ig", caption: str = "") -> Picture:
@@ -141,17 +168,13 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
 
     def draw(*axes: Any) -> None:
         for ax, metric in zip(axes, metrics, strict=True):
-            ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
-            ax.axvline(0, color="C5", linewidth=1)
+            _ground(ax, len(lines))
             for y, (d, outcome) in enumerate(zip(lines[metric], sides[metric], strict=True)):
                 if d is not None:
                     _mark(ax, y, better(metric) * np.array([d.low, d.mean, d.high]) / rule().margin(metric), outcome)
             ax.set_yticks(range(len(lines)), names if ax is axes[0] else [])
-            ax.set_ylim(len(lines) - 0.4, -0.6)
-            ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
             ax.set_title(in_words(metric), fontsize="small")
             ax.set_xlabel("in margins; right is better")
-            ax.grid(visible=False, axis="y")
         seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
         handles = [axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)[0] for o in seen]
         figure = axes[0].figure
@@ -166,12 +189,22 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
     return show(draw, alt=alt, caption=caption, panels=len(metrics), size=size)
 
 
-def _mark(ax: Any, y: float, ends: Any, outcome: str | None, mark: str = "o") -> None:
+def _ground(ax: Any, lines: int) -> None:
+    """Axes in margins for so many lines: the zero, and the band of differences that do not matter."""
+    ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
+    ax.axvline(0, color="C5", linewidth=1)
+    ax.set_ylim(lines - 0.4, -0.6)
+    ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
+    ax.grid(visible=False, axis="y")
+
+
+def _mark(ax: Any, y: float, ends: Any, outcome: str | None, mark: str = "o", *, hollow: bool = False) -> None:
     """One difference: low, mean and high in margins, cut at the edge of the axes."""
     low, mid, high = np.clip(ends, -_EDGE, _EDGE)
     colour = _COLOURS[outcome or OPEN]
+    inside = ax.get_facecolor() if hollow else colour
     ax.plot([low, high], [y, y], color=colour, linewidth=1.2)
-    ax.plot(mid, y, mark, color=colour, markersize=4)
+    ax.plot(mid, y, mark, color=colour, markersize=4, markerfacecolor=inside)
     if abs(ends[1]) > _EDGE:
         ax.plot(np.sign(mid) * (_EDGE + 0.2), y, ">" if mid > 0 else "<", color=colour, markersize=4)
 
@@ -180,19 +213,35 @@ def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
     """One setting: its metrics above each other, so that their intervals can be told apart."""
     shifts = np.linspace(-0.24, 0.24, len(setting)) if len(setting) > 1 else [0.0]
     for shift, line in zip(shifts, setting.to_dict("records"), strict=True):
-        d = line["difference"]
+        d, metric = line["difference"], str(line["metric"])
         ends = np.array([d.low, d.mean, d.high]) / line["margin"]
-        _mark(ax, y + shift, ends, line["outcome"], _MARKS.get(_kind(line["metric"]), "D"))
+        _mark(ax, y + shift, ends, line["outcome"], _MARKS.get(_kind(metric), "D"), hollow=metric.endswith(_HOLLOW))
+
+
+def _handles(ax: Any, asked: pd.DataFrame) -> list[Any]:
+    """What marks, lines, the band and colours say, for a legend."""
+    metrics = list(asked["metric"])
+    kinds = dict.fromkeys((_kind(m), m.endswith(_HOLLOW)) for m in metrics)
+    both = {kind for kind, hollow in kinds if hollow} & {kind for kind, hollow in kinds if not hollow}
+    handles = []
+    for kind, hollow in kinds:
+        inside = ax.get_facecolor() if hollow else "C5"
+        name = kind.replace("log_odds", "log-odds") + ((", 5 %" if hollow else ", 20 %") if kind in both else "")
+        mark = _MARKS.get(kind, "D")
+        handles += ax.plot([], [], mark, color="C5", markersize=4, markerfacecolor=inside, label=name)
+    handles += ax.plot([], [], color="C5", linewidth=1.2, label="95 % interval")
+    if any(abs(d.mean) > _EDGE * m for d, m in zip(asked["difference"], asked["margin"], strict=True)):
+        handles += ax.plot([], [], ">", color="C5", markersize=4, label=f"further than {_EDGE:.0f} margins")
+    handles.append(Patch(color="C5", alpha=0.15, linewidth=0, label="too small to matter"))
+    for said in (o for o in _COLOURS if o in set(asked["outcome"])):
+        handles += ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)
+    return handles
 
 
 def _legend(ax: Any, asked: pd.DataFrame, middle: float, below: float) -> None:
-    """What marks and colours say, so far from the left and below the axes (in their widths and heights)."""
-    kinds = list(dict.fromkeys(_kind(m) for m in asked["metric"]))
-    marks = [(_MARKS.get(k, "D"), k.replace("log_odds", "log-odds")) for k in kinds]
-    handles = [ax.plot([], [], mark, color="C5", markersize=4, label=name)[0] for mark, name in marks]
-    for said in dict.fromkeys(o for o in _COLOURS if o in set(asked["outcome"])):
-        handles.append(ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)[0])
-    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(middle, -below), ncols=2, fontsize="small")
+    """What the figure's signs say, so far from the left and below the axes (in their widths and heights)."""
+    anchor = (middle, -below)
+    ax.legend(handles=_handles(ax, asked), loc="upper center", bbox_to_anchor=anchor, ncols=2, fontsize="small")
 
 
 def _kind(metric: str) -> str:
