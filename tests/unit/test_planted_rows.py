@@ -114,6 +114,22 @@ def test_a_claim_is_older_than_rows_only_if_it_is_older_than_all_of_them(tmp_pat
     assert set(card["claims"]) == {"rule"}
 
 
+def test_a_setting_that_came_later_keeps_no_rows_out(tmp_path, monkeypatch):
+    card = e._card
+
+    def record_with(settings, *kinds):
+        with monkeypatch.context() as patch:
+            patch.setattr(e, "_card", lambda *given: card(*given) | {"settings": settings})
+            patch.setattr(e, "learned_kinds", lambda *_: list(kinds))
+            e.record("sst2", [0], ["random"], folder=tmp_path, texts=3)
+
+    record_with({"seed": 0}, "single")
+    record_with({"seed": 0, "later": 1}, "single", "pair")
+    assert set(e.planted_rows(folder=tmp_path)["kind"]) == {"single", "pair"}
+    with pytest.raises(ValueError, match="was recorded from other settings; remove it"):
+        record_with({"seed": 1, "later": 1}, *p.KINDS)
+
+
 def test_texts_that_do_not_follow_are_left_out(tmp_path, monkeypatch):
     made = e.judged_rows
     monkeypatch.setattr(e, "judged_rows", lambda *a: made(*a).assign(followed=lambda r: r["kind"] != "pair"))
