@@ -253,7 +253,9 @@ def _joined(
     # A setting that came later changes no rows of before: the code, which is told by its rows, would differ too.
     had, has = note["settings"], card["settings"]
     kept = {"settings": {name: has[name] for name in had if name in has}}
-    differs = [name for name in ("format", "settings", "n", "data_sha256", "code") if note[name] != (card | kept)[name]]
+    differs = [
+        name for name in ("format", "settings", "n", "data_sha256", "code") if note[name] != (card | kept)[name]
+    ]
     trained = {seed: planted_card(dataset, int(seed))["adapter_sha256"] for seed in judges}
     differs += ["judges"] if trained != judges else []
     if differs:
