@@ -65,7 +65,9 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
         return points
 
     if rows:
-        begins = [((i, side), k) for i, s in rows for side, k in [_begin(coalitions[i][s], owners[i])]]
+        begins = None
+        if problem.model.task == "causal":  # what it has read of a beginning it need not read again
+            begins = [((i, side), k) for i, s in rows for side, k in [_begin(coalitions[i][s], owners[i])]]
         made = problem.values(embed, [i for i, _ in rows], begins).cpu().double()
         for (i, s), value in zip(rows, made, strict=True):
             read[i][s] = value

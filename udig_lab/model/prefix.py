@@ -21,7 +21,7 @@ from udig_lab.model.batching import Budget
 from udig_lab.model.check import coarsest
 from udig_lab.model.reader import Reader, in_batches, read
 
-SHORTEST = 64  # tokens of a sequence from which on it is tried: of fewer, more and smaller passes cost what is saved
+SHORTEST = 48  # tokens of a sequence from which on it is tried: of fewer, trial and smaller passes cost what is saved
 _WORTH = 0.75  # the part of all tokens that may be left to read
 _TRIAL = 4  # sequences that are read as a whole to try it
 _WIDEST = 4  # a pass may hold the keys and values of so many times the tokens that it reads
