@@ -24,7 +24,6 @@ from udig_lab.model.reader import Reader, in_batches, read
 SHORTEST = 48  # tokens of a sequence from which on it is tried: of fewer, trial and smaller passes cost what is saved
 _WORTH = 0.75  # the part of all tokens that may be left to read
 _TRIAL = 4  # sequences that are read as a whole to try it
-_WIDEST = 4  # a pass may hold the keys and values of so many times the tokens that it reads
 _ROUNDING, _MOST = 16, 1 / 32  # so many times a number type's precision may outputs differ, as a share of the largest
 _OWN = ("torch.", "transformers.")  # where code is at home that is known to take keys and values as they are meant
 _CACHES = "transformers.cache_utils"  # of which older versions hold other kinds
@@ -140,7 +139,7 @@ class _Group:
         precision = torch.finfo(coarsest(self.reader.text_model)).eps
         if not gap <= min(_ROUNDING * precision, _MOST) * max(1.0, float(whole.abs().max())):
             return {}
-        cost = [max(own, -(-self.length // _WIDEST)) for own, _ in self.rest]
+        own = [tokens for tokens, _ in self.rest]
 
         def outputs(batch: Sequence[int]) -> Tensor:
             return budget.run(lambda part: self._output(batch[part], kept), len(batch))
@@ -149,7 +148,8 @@ class _Group:
             return keep(output, self.rest[j][1])
 
         try:
-            values = in_batches(outputs, cost, budget, budget.pass_cost, self.reader, keep_own)
+            # As many rows as whole ones would be: keys and values, and logits, are no fewer.
+            values = in_batches(outputs, own, budget, budget.pass_cost, self.reader, keep_own, self.length)
         except MemoryError:  # keys and values were too much beside it
             return {}
         return {r: value for (_, r), value in zip(self.rest, values, strict=True)}

@@ -218,11 +218,15 @@ def in_batches(
     padding: int,
     reader: Reader,
     keep: Callable[[Tensor, int], Tensor] | None = None,
+    least: int = 0,
 ) -> list[Tensor]:
-    """Outputs of sequences, or what is kept of them, in batches with at most so many tokens of padding."""
+    """Outputs of sequences, or what is kept of them, in batches with at most so many tokens of padding.
+
+    No more of them share a pass than of sequences of ``least`` tokens.
+    """
     batches: list[list[int]] = [[]]
     for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):  # ascending: the newest is the longest
-        full = len(batches[-1]) >= budget.fits(lengths[r])
+        full = len(batches[-1]) >= budget.fits(max(lengths[r], least))
         if batches[-1] and (full or sum(lengths[r] - lengths[q] for q in batches[-1]) > padding):
             batches.append([])
         batches[-1].append(r)
