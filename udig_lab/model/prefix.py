@@ -148,8 +148,8 @@ class _Group:
             return keep(output, self.rest[j][1])
 
         try:
-            # As many rows as whole ones would be: keys and values, and logits, are no fewer.
-            values = in_batches(outputs, own, budget, budget.pass_cost, self.reader, keep_own, self.length)
+            # Half as many rows as whole ones: keys, values and logits are no fewer, and a mask comes on top.
+            values = in_batches(outputs, own, budget, budget.pass_cost, self.reader, keep_own, 2 * self.length)
         except MemoryError:  # keys and values were too much beside it
             return {}
         return {r: value for (_, r), value in zip(self.rest, values, strict=True)}
