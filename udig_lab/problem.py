@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from udig_lab.model.check import check_order, read_checked
 from udig_lab.model.continuations import continuations
 from udig_lab.model.heads import GENERATING
 from udig_lab.model.inputs import Encoding
+from udig_lab.model.prefix import read_sharing
 from udig_lab.model.protocol import CORRECTED, Protocol
 from udig_lab.model.reader import Reader, read, read_own
 from udig_lab.model.segments import TOKEN, require_segments
@@ -94,12 +95,18 @@ class Problem:
         """F (n,) of points (n, L, D) with attention mask (n, L); row r belongs to text ``owners[r]``."""
         return self.target(self.reader(points, mask, owners), owners)
 
-    def values(self, embed: Callable[[int], Tensor], owners: Sequence[int]) -> Tensor:
+    def values(
+        self,
+        embed: Callable[[int], Tensor],
+        owners: Sequence[int],
+        begins: Sequence[tuple[Hashable, int]] | None = None,
+    ) -> Tensor:
         """F (n,) of many sequences, forward only, in the model's own precision.
 
         Args:
             embed: gives sequence r, (L, D) for the text it belongs to.
             owners: that text.
+            begins: what is known of sequences that begin alike, see ``prefix.read_sharing``.
         """
         lengths = [len(self.encodings[i]) for i in owners]
         texts = torch.tensor(owners, device=self.model.device)
@@ -107,6 +114,8 @@ class Problem:
         def explained(output: Tensor, r: int) -> Tensor:
             return self.target(output[None], texts[r : r + 1].to(output.device))[0]
 
+        if begins is not None:
+            return torch.stack(read_sharing(self.reader, embed, owners, lengths, begins, self.budget, explained))
         return torch.stack(read(self.reader, embed, owners, lengths, self.budget, explained))
 
     def integrate(

@@ -65,10 +65,25 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
         return points
 
     if rows:
-        made = problem.values(embed, [i for i, _ in rows]).cpu().double()
+        begins = None
+        if problem.model.task == "causal":  # what it has read of a beginning it need not read again
+            begins = [((i, side), k) for i, s in rows for side, k in [_begin(coalitions[i][s], owners[i])]]
+        made = problem.values(embed, [i for i, _ in rows], begins).cpu().double()
         for (i, s), value in zip(rows, made, strict=True):
             read[i][s] = value
     return read
+
+
+def _begin(present: Tensor, owners: Tensor) -> tuple[bool, int]:
+    """Whether a sentence begins as x does or as x', whichever it does for longer, and for how many tokens."""
+    here = _of_tokens(present, owners)  # (L,)
+    as_input, as_baseline = (_first(differs) for differs in ((owners >= 0) & ~here, here))
+    return as_input > as_baseline, max(as_input, as_baseline)
+
+
+def _first(places: Tensor) -> int:
+    """The first of the places (L,) that is marked; L where none is."""
+    return int(places.int().argmax()) if bool(places.any()) else len(places)
 
 
 def read_anew(coalitions: Tensor) -> int:

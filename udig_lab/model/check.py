@@ -109,7 +109,7 @@ def _differing(read: Sequence[Tensor], own: Sequence[Tensor], names: Sequence[st
     Raises:
         ValueError: their numbers depend on what else is in a batch.
     """
-    tolerance = torch.finfo(_coarsest(model)).eps ** 0.5
+    tolerance = torch.finfo(coarsest(model)).eps ** 0.5
     for name, ours, theirs in zip(names, read, own, strict=True):
         if ours.shape != theirs.shape:
             raise ValueError(
@@ -132,7 +132,7 @@ def _differing(read: Sequence[Tensor], own: Sequence[Tensor], names: Sequence[st
     return None
 
 
-def _coarsest(model: TextModel) -> torch.dtype:
+def coarsest(model: TextModel) -> torch.dtype:
     """The number type with the fewest digits among the model's weights."""
     kinds = {p.dtype for p in model.model.parameters() if p.is_floating_point()} or {torch.float32}
     return max(kinds, key=lambda kind: torch.finfo(kind).eps)

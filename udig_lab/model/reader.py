@@ -79,8 +79,10 @@ class Reader:
         """Whether texts of different lengths share a batch: a model without a mask reads one length at a time."""
         return self._takes["attention_mask"] and self.text_model.mixes
 
-    def __call__(self, points: Tensor, mask: Tensor, owners: Tensor) -> Tensor:
+    def __call__(self, points: Tensor, mask: Tensor, owners: Tensor, past: Any = None) -> Tensor:
         """Output for points (n, L, D) under an attention mask (n, L); row r belongs to text ``owners[r]``.
+
+        What a language model kept of the first points may be passed as ``past``; see ``prefix``.
 
         Raises:
             TypeError: the model does not give the output its task needs.
@@ -88,26 +90,29 @@ class Reader:
         width = points.shape[1]
         if self.block is not None:
             points = self.block(points, self._types_of(owners, width))
-        ids, once = self._ids[owners, :width], self.answers is not None
-        with self._arithmetic(points), points_at(self.text_model.layers, ids, points, once=once):
-            return self._output(mask, owners).to(points)
+        begin = 0 if past is None else int(past.get_seq_length())
+        ids, once = self._ids[owners, begin:width], self.answers is not None
+        with self._arithmetic(points), points_at(self.text_model.layers, ids, points[:, begin:], once=once):
+            return self._output(mask, owners, begin, past).to(points)
 
     def own(self, lengths: Sequence[int], owners: Tensor) -> Tensor:
         """Output for some of the texts as they are: no hook, nothing in the place of the ids' rows."""
         mask = mask_of(torch.tensor(lengths, device=self._ids.device))
         return widened(self._output(mask, owners.to(self._ids.device)))
 
-    def _output(self, mask: Tensor, owners: Tensor) -> Tensor:
+    def _output(self, mask: Tensor, owners: Tensor, begin: int = 0, past: Any = None) -> Tensor:
         model: Any = self.text_model.model
         width = mask.shape[1]
-        ids = self._ids[owners, :width]  # (n, L)
+        ids = self._ids[owners, begin:width]  # (n, L), or what of it is not in the past
         inputs: dict[str, Any] = {}
         if self._takes["attention_mask"]:
             inputs["attention_mask"] = mask
         if self._types is not None and self.block is None:  # published code tells the types to its own pass only
-            inputs["token_type_ids"] = self._types_of(owners, width)
+            inputs["token_type_ids"] = self._types[owners, begin:width]
         if self._takes["use_cache"]:
-            inputs["use_cache"] = False
+            inputs["use_cache"] = past is not None
+        if past is not None:
+            inputs["past_key_values"] = past
         if self.answers is not None:
             inputs["decoder_input_ids"] = self.answers[owners]
         if self.text_model.task == "choice":  # a text is one of the choices; the model wants them side by side
@@ -190,7 +195,7 @@ def read(
         texts = torch.tensor([owners[r] for r in batch], device=embeddings.device)
         return budget.run(lambda rows: reader(embeddings[rows], mask[rows], texts[rows]), len(batch))
 
-    return _in_batches(outputs, lengths, budget, budget.pass_cost if reader.pads else 0, reader, keep)
+    return in_batches(outputs, lengths, budget, budget.pass_cost if reader.pads else 0, reader, keep)
 
 
 def read_own(
@@ -203,21 +208,25 @@ def read_own(
         owners = torch.tensor([chosen[r] for r in batch])
         return budget.run(lambda rows: reader.own([lengths[r] for r in batch[rows]], owners[rows]), len(batch))
 
-    return _in_batches(outputs, lengths, budget, 0, reader)
+    return in_batches(outputs, lengths, budget, 0, reader)
 
 
-def _in_batches(
+def in_batches(
     outputs: Callable[[Sequence[int]], Tensor],
     lengths: Sequence[int],
     budget: Budget,
     padding: int,
     reader: Reader,
     keep: Callable[[Tensor, int], Tensor] | None = None,
+    least: int = 0,
 ) -> list[Tensor]:
-    """Outputs of sequences, or what is kept of them, in batches with at most so many tokens of padding."""
+    """Outputs of sequences, or what is kept of them, in batches with at most so many tokens of padding.
+
+    No more of them share a pass than of sequences of ``least`` tokens.
+    """
     batches: list[list[int]] = [[]]
     for r in sorted(range(len(lengths)), key=lambda r: lengths[r]):  # ascending: the newest is the longest
-        full = len(batches[-1]) >= budget.fits(lengths[r])
+        full = len(batches[-1]) >= budget.fits(max(lengths[r], least))
         if batches[-1] and (full or sum(lengths[r] - lengths[q] for q in batches[-1]) > padding):
             batches.append([])
         batches[-1].append(r)
