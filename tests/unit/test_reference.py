@@ -10,7 +10,10 @@ INNER = {
     *("saving", "saving.fields", "saving.strict", "solved", "calls", "calls.call"),
     *(
         f"model.{room}"
-        for room in ("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "memory", "precision", "reader")
+        for room in (
+            *("asked", "batching", "borrowing", "check", "embedding", "kimcnn", "memory", "precision", "prefix"),
+            "reader",
+        )
     ),
     # The public part of experiments is listed.
     *("experiments", *(f"experiments.{room}" for room in ("cluster", "store", "making", "origin", "guard", "shelf"))),

@@ -64,10 +64,10 @@ def read_sharing(
             rest = sorted((length - min(begins[r][1], last), r) for r in rows)
             if length < SHORTEST or sum(own for own, _ in rest) + _TRIAL * length > _WORTH * len(rest) * length:
                 continue
-            found = _Group(reader, embed, text, length, rest).read(budget, keep)
-            if not found:
+            values = _Group(reader, embed, text, length, rest).read(budget, keep)
+            if not values:
                 break
-            done |= found
+            done |= values
     left = [r for r in range(len(lengths)) if r not in done]
     if left:
         whole = read(
