@@ -301,7 +301,7 @@ def test_another_judge_asks_for_its_own_metrics_and_may_turn_the_answer(small):
     table = court.bench(
         {"deleted": docket({"sst2": plain}, cards), "masked": docket({"sst2": plain}, cards, in_place)}
     )
-    assert table.loc["sig-robust", "masked"] == "not decided"
+    assert table.loc["sig-robust", "masked"] == "no rows"
     assert list(table.columns) == ["deleted", "masked"]
 
 

@@ -17,7 +17,7 @@ from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
 from udig_lab.experiments.naming import DATASET_TITLES, title
 
 DEPENDS, HOLDS, CONTRADICTED = "depends", "holds", "is contradicted"
-UNASKED = "not asked"
+UNASKED, EMPTY = "not asked", "no rows"
 
 
 def together(outcomes: Sequence[str]) -> str:
@@ -89,12 +89,15 @@ def verdicts(questions: pd.DataFrame) -> pd.DataFrame:
 
 
 def bench(dockets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Claims down, judges across: what each of them says, "not asked" where a judge has nothing to ask.
+    """Claims down, judges across: what each says; "no rows" where none are recorded, "not asked" where nothing can be.
 
     Args:
         dockets: of ``docket``, by the judges' names.
     """
-    columns = {name: verdicts(questions)["verdict"] for name, questions in dockets.items()}
+    columns = {
+        name: verdicts(questions)["verdict"].where(questions.groupby("claim")["n"].max() > 0, EMPTY)
+        for name, questions in dockets.items()
+    }
     table = pd.DataFrame(columns).reindex([name for name in claims() if any(name in c for c in columns.values())])
     return table.fillna(UNASKED)
 
@@ -102,7 +105,8 @@ def bench(dockets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def flips(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Settings on which two judges take opposite sides: better for the one and worse for the other.
 
-    A setting counts once for each claim; settings that only one of the two decided are no flips.
+    A setting counts once for each claim; settings that only one of the two decided are no flips. Claims that two
+    methods or baselines are the same are left out: either side speaks against them.
 
     Args:
         one: questions of ``docket``, as a judge answered them.
@@ -112,7 +116,8 @@ def flips(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
         claim, dataset, where, and both votes; ``attrs["decided"]`` is on how many settings both took a side.
     """
     both = pd.concat([votes(one).rename("one"), votes(other).rename("other")], axis=1, join="inner")
-    both = both[both.isin([BETTER, WORSE]).all(axis=1)]
+    same = [name for name, claim in claims().items() if claim.expected == EQUAL]
+    both = both[both.isin([BETTER, WORSE]).all(axis=1) & ~both.index.isin(same, level="claim")]
     turned = both[both["one"] != both["other"]].reset_index()
     turned.attrs["decided"] = len(both)
     return turned
