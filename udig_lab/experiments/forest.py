@@ -26,7 +26,8 @@ _LINE = 0.21  # inches
 _AXIS = "difference, in margins: right is the claim's side"
 _EDGE = 6.0  # margins; what lies further is drawn there, with an arrow
 _TALL = 0.27  # inches of a line that holds several metrics
-_DOUBLE = 0.48  # inches of such a line with its name above it
+_DOUBLE = 0.58  # inches of such a line with its name above it
+_LONG = 42  # characters; what is longer has no room on one line of a phone
 _HOLLOW = "_05"  # metrics that end so: beside the same of 20 %, their marks are not filled
 
 
@@ -64,9 +65,11 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
             weight = "normal" if setting is not None else "bold"
             label.set_fontweight(weight)
             if above:  # a phone has no room at the side: what a line is about stands above its marks
-                y = label.get_position()[1] - (0.53 if setting is not None else 0)
+                y = label.get_position()[1] - (0.47 if setting is not None else 0)
                 paper = {"facecolor": ax.get_facecolor(), "alpha": 0.85, "linewidth": 0, "pad": 0.5}  # over the zero
                 look = {"fontsize": "small", "va": "center", "bbox": paper, "zorder": 4}
+                # A long claim has its verdict on a second line.
+                text = text.replace(": ", ":\n") if setting is None and len(text) > _LONG else text
                 ax.text(-_EDGE - 0.3, y, text, fontweight=weight, **look)
         if above:
             ax.set_yticklabels([])
