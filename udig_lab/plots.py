@@ -102,7 +102,8 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
     scores = np.array([[s for _, s in a.words()] for a in attributions])
     shade = np.array([shades(a.words()) for a in attributions])
     names = [_called(a.method) for a in attributions]
-    labels = [f"{name}\n{a.baseline}" for name, a in zip(names, attributions, strict=True)]
+    starts = [a.baseline.replace("gradcf", "GradCF") for a in attributions]  # as its paper writes it
+    labels = [f"{name}\n{start}" for name, start in zip(names, starts, strict=True)]
     alike = len({a.baseline for a in attributions}) == 1
 
     def draw(axes: Any) -> None:
@@ -123,7 +124,7 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
         heads = names if alike else [label.replace("\n", ", ") for label in labels]
         axes.set_xticks(range(len(heads)), heads, rotation=60, ha="left", rotation_mode="anchor")
         axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-        axes.set_xlabel(f"baseline: {attributions[0].baseline}" if alike else "")
+        axes.set_xlabel(f"baseline: {starts[0]}" if alike else "")
         axes.grid(visible=False)
 
     best = "; ".join(
