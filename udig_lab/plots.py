@@ -14,6 +14,7 @@ from udig_lab.calls.tracing import Trace
 from udig_lab.drawing.colours import NEGATIVE, POSITIVE
 from udig_lab.drawing.heatmap import STRONGEST, shades
 from udig_lab.drawing.picture import Picture, show, style
+from udig_lab.methods import METHODS, registered
 
 _ABREAST = 9  # explanations beside each other on a phone: their numbers still have room
 
@@ -100,7 +101,9 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
         raise ValueError("these attributions are of different texts; compare explanations of the same one")
     scores = np.array([[s for _, s in a.words()] for a in attributions])
     shade = np.array([shades(a.words()) for a in attributions])
-    labels = [f"{a.method}\n{a.baseline}" for a in attributions]
+    names = [_called(a.method) for a in attributions]
+    starts = [a.baseline.replace("gradcf", "GradCF") for a in attributions]  # as its paper writes it
+    labels = [f"{name}\n{start}" for name, start in zip(names, starts, strict=True)]
     alike = len({a.baseline for a in attributions}) == 1
 
     def draw(axes: Any) -> None:
@@ -118,13 +121,16 @@ def compare(attributions: Sequence[Attribution], *, caption: str = "") -> Pictur
         for (row, column), score in np.ndenumerate(scores.T):
             axes.text(column, row, f"{score:+.2f}", ha="center", va="center", color="#111111", fontsize="x-small")
         axes.set_yticks(range(len(words[0])), [_plain(w) for w in words[0]])
-        heads = [a.method if alike else f"{a.method}, {a.baseline}" for a in attributions]
+        heads = names if alike else [label.replace("\n", ", ") for label in labels]
         axes.set_xticks(range(len(heads)), heads, rotation=60, ha="left", rotation_mode="anchor")
         axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-        axes.set_xlabel(f"baseline: {attributions[0].baseline}" if alike else "")
+        axes.set_xlabel(f"baseline: {starts[0]}" if alike else "")
         axes.grid(visible=False)
 
-    best = "; ".join(f"{a.method} with {a.baseline}: {max(a.words(), key=lambda p: p[1])[0]}" for a in attributions)
+    best = "; ".join(
+        f"{name} with {a.baseline}: {max(a.words(), key=lambda p: p[1])[0]}"
+        for name, a in zip(names, attributions, strict=True)
+    )
     alt = f"Scores of {len(words[0])} words by {len(attributions)} explanations. Highest word of each: {best}."
     size = (max(5.0, 0.75 * len(words[0]) + 1.6), 0.62 * len(attributions) + 1.3)
     upright = draw_upright if len(attributions) <= _ABREAST else False
@@ -199,6 +205,12 @@ def _colours() -> LinearSegmentedColormap:
     """The heat map's blue and orange, as light as it shows them, so that dark ink stays readable."""
     ends = [[1 - STRONGEST * (1 - c / 255) for c in colour] for colour in (NEGATIVE, POSITIVE)]
     return LinearSegmentedColormap.from_list("ul", [ends[0], (1, 1, 1), ends[1]])
+
+
+def _called(name: str) -> str:
+    """A method's short name as the book writes it; one that is not registered stays as it is."""
+    entry = METHODS.get(registered(name))
+    return entry.short if entry else name
 
 
 def _plain(text: str) -> str:

@@ -196,7 +196,7 @@ def test_methods_are_compared_in_one_picture(lab):
         assert "<script>" not in html
         assert "<b>" not in html
         assert picture.alt
-    assert "Highest word of each: ig with mask" in ul.compare(found).alt
+    assert "Highest word of each: IG with mask" in ul.compare(found).alt
     with pytest.raises(ValueError, match="different texts"):
         ul.compare([found[0], ul.explain(lab, "dull", n_steps=2)])
     with pytest.raises(ValueError, match="nothing to compare"):

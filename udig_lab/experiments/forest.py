@@ -26,6 +26,8 @@ _LINE = 0.21  # inches
 _AXIS = "difference, in margins: right is the claim's side"
 _EDGE = 6.0  # margins; what lies further is drawn there, with an arrow
 _TALL = 0.27  # inches of a line that holds several metrics
+_DOUBLE = 0.58  # inches of such a line with its name above it
+_LONG = 42  # characters; what is longer has no room on one line of a phone
 _HOLLOW = "_05"  # metrics that end so: beside the same of 20 %, their marks are not filled
 
 
@@ -62,13 +64,17 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         for label, (text, setting) in zip(ax.get_yticklabels(), lines, strict=True):
             weight = "normal" if setting is not None else "bold"
             label.set_fontweight(weight)
-            if above:  # a phone has no room at the side: what a line is about stands over it
-                y = label.get_position()[1] - (0.55 if setting is not None else 0)
-                ax.text(-_EDGE - 0.3, y, text, fontweight=weight, fontsize="x-small", va="center", zorder=4)
+            if above:  # a phone has no room at the side: what a line is about stands above its marks
+                y = label.get_position()[1] - (0.47 if setting is not None else 0)
+                paper = {"facecolor": ax.get_facecolor(), "alpha": 0.85, "linewidth": 0, "pad": 0.5}  # over the zero
+                look = {"fontsize": "small", "va": "center", "bbox": paper, "zorder": 4}
+                # A long claim has its verdict on a second line.
+                text = text.replace(": ", ":\n") if setting is None and len(text) > _LONG else text
+                ax.text(-_EDGE - 0.3, y, text, fontweight=weight, **look)
         if above:
             ax.set_yticklabels([])
         ax.set_xlabel(_AXIS)
-        high = (2 if above else 1) * _LINE * len(lines)
+        high = (_DOUBLE if above else _LINE) * len(lines)
         _legend(ax, asked, middle=0.5 if above else 0.3, below=0.5 / high)
 
     count = Counter(asked["outcome"])
@@ -83,7 +89,7 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         caption=caption,
         size=(7.4, height),
         narrow=lambda ax: draw(ax, above=True),
-        narrow_height=height + _LINE * len(lines),
+        narrow_height=_DOUBLE * len(lines) + 1.6,
     )
 
 
@@ -172,13 +178,19 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
             for y, (d, outcome) in enumerate(zip(lines[metric], sides[metric], strict=True)):
                 if d is not None:
                     _mark(ax, y, better(metric) * np.array([d.low, d.mean, d.high]) / rule().margin(metric), outcome)
-            ax.set_yticks(range(len(lines)), names if ax is axes[0] else [])
+            # On a phone panels stand one below the other: every row of panels begins with names.
+            ax.set_yticks(range(len(lines)), names if ax.get_subplotspec().is_first_col() else [])
             ax.set_title(in_words(metric), fontsize="small")
             ax.set_xlabel("in margins; right is better")
         seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
         handles = [axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)[0] for o in seen]
         figure = axes[0].figure
-        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles))
+        figure.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=min(2 if figure.get_figwidth() < 6 else 4, len(handles)),
+        )
 
     said = [
         f"{in_words(m)}: " + "; ".join(f"{n} {d}, {o}" for n, d, o in zip(names, lines[m], sides[m], strict=True) if o)

@@ -64,7 +64,9 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
                     markersize=5,
                     label="no baseline" if baseline == "none" else f"[{baseline.upper()}]",
                 )
-            ax.set_yticks(range(len(height)), [title(v) for v in height] if ax is axes[0] else [])
+            # On a phone panels stand one below the other: every row of panels begins with names.
+            first = ax.get_subplotspec().is_first_col()
+            ax.set_yticks(range(len(height)), [title(v) for v in height] if first else [])
             ax.set_ylim(-0.6, len(height) - 0.4)
             ax.set_title(f"{in_words(metric)}\n({_direction(metric)} is better)", fontsize="small")
         _legend(axes)
@@ -186,6 +188,8 @@ def _direction(metric: str) -> str:
 def _legend(axes: Sequence[Any]) -> None:
     """One legend for all panels, below them, where no dot can be."""
     named = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-    axes[0].figure.legend(
-        named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(6, len(named))
+    figure = axes[0].figure
+    abreast = 6 if figure.get_figwidth() > 6 else 2  # entries; a phone has room for two
+    figure.legend(
+        named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(abreast, len(named))
     )
