@@ -71,7 +71,17 @@ def told(row: dict[str, Any]) -> str:
         return str(row["note"])
     if row["outcome"] == RIGHT[1]:
         return str(row["sentence"] or "texts of different lengths are read one after the other")
-    return str(row["sentence"])
+    return whole(str(row["sentence"]))
+
+
+def whole(sentence: str) -> str:
+    """Its first full sentence; the rest of an error message may have been cut.
+
+    >>> whole("it needs a library. You can install it with pip:")
+    'it needs a library.'
+    """
+    first, stop, _ = sentence.partition(". ")
+    return f"{first}." if stop else first.rstrip(":")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_titles():
         "Random scores",
         "Oracle",
         "IDG",
-        "enhanced ig",
+        "Enhanced IG",
         "mask",
     ]
 

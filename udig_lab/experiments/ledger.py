@@ -207,8 +207,9 @@ def _entry(
 def _differs(line: dict[str, Any], profile: str, n: int) -> str:
     """Every setting that is known to be another one."""
     parts = [] if profile == "paper" else [f"model (3 layers instead of {line['model']})"]
-    if profile == "lab" and line["model"] == "distilbert":
-        parts.append("embedded twice instead of once")  # see reader.py: only BERT's and RoBERTa's runs were doubled
+    if profile == "lab" and line["model"] == "distilbert":  # see reader.py; SIG's code pins no version that would tell
+        theirs_once = line["source"] == "UDIG-code"
+        parts.append("embedded twice instead of once" if theirs_once else "embedded twice (theirs unknown)")
     if line["variant"] == "sig":
         parts.append("closed form instead of 50 nodes")
     if line["variant"] == "gradient_shap":

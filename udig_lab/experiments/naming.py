@@ -29,6 +29,9 @@ SHORTCUTS = {  # kinds of planted shortcut, as short as a figure needs
 }
 
 
+_ELSEWHERE = {"enhanced_ig": "Enhanced IG", "geodesic_ig": "Geodesic IG", "pace": "PACE"}  # published, not run here
+
+
 def title(variant: str) -> str:
     """A method's name as the book writes it, its strategy in brackets.
 
@@ -42,7 +45,7 @@ def title(variant: str) -> str:
     if name == ORACLE:
         return "Oracle"
     entry = METHODS.get(registered(name))
-    return (entry.short if entry else name.replace("_", " ")) + strategy
+    return (entry.short if entry else _ELSEWHERE.get(name, name.replace("_", " "))) + strategy
 
 
 def in_words(metric: str) -> str:
