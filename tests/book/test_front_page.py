@@ -56,7 +56,7 @@ def test_what_was_found_is_what_the_pages_found(html: Path):
         int, re.search(r"Of (\d+) registered claims (\d+) holds?\b", found(html, "faithfulness/trial")).groups()
     )
     assert held < claims / 2
-    lead = found(html, "faithfulness/trial").partition("lead IG on SST-2 by")[2]
+    lead = found(html, "faithfulness/trial").partition("lead IG by")[2]
     leads = [float(value) for value in re.findall(r"[+-]\d\.\d+", lead)]
     assert len(leads) == 6  # of DIG, UDIG and SIG, as published and then corrected
     assert all(abs(now) < then / 2 for then, now in zip(leads[:3], leads[3:], strict=True))
