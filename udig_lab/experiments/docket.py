@@ -58,7 +58,7 @@ def docket(
                 for metric in _asked_for(claim, judge):
                     line = {"claim": claim.name, "dataset": dataset, "where": where, "metric": metric}
                     lines.append(line | {"before": before} | _answer(pair, metric, _margin(metric, judge)))
-    return _decided(lines)
+    return decided(lines)
 
 
 def planted_docket(
@@ -94,7 +94,7 @@ def planted_docket(
                 line = {"claim": claim.name, "dataset": dataset, "where": str(shortcut), "metric": metric}
                 line |= {"before": _entry(claim) not in stood.get(str(dataset), set())}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
-    return _decided(lines)
+    return decided(lines)
 
 
 def outcome(difference: Difference, margin: float, least: int) -> str:
@@ -115,14 +115,6 @@ def outcome(difference: Difference, margin: float, least: int) -> str:
     if difference.shown:
         return BETTER if difference.mean > 0 else WORSE
     return OPEN
-
-
-def corrected(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines that have a difference, each corrected in its place for all of them (Holm)."""
-    asked = [line for line in lines if line["difference"] is not None]
-    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
-        line["difference"] = difference
-    return asked
 
 
 def _sides(claim: Claim, rows: pd.DataFrame | None) -> Iterator[tuple[str, _Pair]]:
@@ -159,11 +151,13 @@ def _answer(pair: _Pair, metric: str, margin: float) -> dict[str, Any]:
     return line
 
 
-def _decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """One correction for all that was asked, then the outcomes."""
-    for line in corrected(lines):
+def decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    """One correction (Holm) for all that was asked, then the outcomes; a line that says why not stays not decided."""
+    asked = [line for line in lines if line["difference"] is not None]
+    for line, difference in zip(asked, holm([line["difference"] for line in asked]), strict=True):
+        line["difference"] = difference
         if not line["why"]:
-            line["outcome"] = outcome(line["difference"], line["margin"], rule().examples)
+            line["outcome"] = outcome(difference, line["margin"], rule().examples)
             line["why"] = "" if line["outcome"] != OPEN else "interval too wide"
     return pd.DataFrame(lines)
 

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from udig_lab.experiments.claims import Claim, claims, rule
-from udig_lab.experiments.docket import OPEN, corrected, outcome
+from udig_lab.experiments.docket import OPEN, decided
 from udig_lab.experiments.records import results_folder, whole_record
 from udig_lab.faithfulness.statistics import Difference, Interval
 
@@ -178,13 +178,7 @@ def people_questions(rows: pd.DataFrame) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for claim in (c for c in claims().values() if c.margins):
         lines += [_asked(claim, baseline, metric, rows) for baseline in claim.baselines for metric in claim.metrics]
-    for line in corrected(lines):
-        line["outcome"] = outcome(line["difference"], line["margin"], rule().examples)
-        if line["outcome"] == OPEN:
-            line["why"] = (
-                "interval too wide" if line["n"] >= rule().examples else f"fewer than {rule().examples} texts"
-            )
-    return pd.DataFrame(lines)
+    return decided(lines)
 
 
 def _asked(claim: Claim, baseline: str, metric: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -198,4 +192,5 @@ def _asked(claim: Claim, baseline: str, metric: str, rows: pd.DataFrame) -> dict
     line |= {"occurrences": len(own), "positives": int((own["label"] == 1).sum()), "n": own["id"].nunique()}
     if own["label"].nunique() < 2:
         return line | {"why": "labels of one kind only"}
-    return line | {"difference": people_auc(own, *columns)[-1]}
+    few = f"fewer than {rule().examples} texts" if line["n"] < rule().examples else ""
+    return line | {"difference": people_auc(own, *columns)[-1], "why": few}
