@@ -13,12 +13,12 @@ from udig_lab.attribution import Attribution
 from udig_lab.calls.tracing import Trace
 from udig_lab.drawing.colours import NEGATIVE, POSITIVE
 from udig_lab.drawing.heatmap import STRONGEST, shades
-from udig_lab.drawing.picture import Picture, show, style
+from udig_lab.drawing.picture import Picture, legend_below, show, style
 from udig_lab.methods import METHODS, registered
 
 _ABREAST = 9  # explanations beside each other on a phone: their numbers still have room
 
-__all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
+__all__ = ["Picture", "compare", "four_panels", "legend_below", "show", "style", "tree"]
 
 
 def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
