@@ -13,12 +13,12 @@ from udig_lab.attribution import Attribution
 from udig_lab.calls.tracing import Trace
 from udig_lab.drawing.colours import NEGATIVE, POSITIVE
 from udig_lab.drawing.heatmap import STRONGEST, shades
-from udig_lab.drawing.picture import Picture, show, style
+from udig_lab.drawing.picture import Picture, legend_below, show, style
 from udig_lab.methods import METHODS, registered
 
 _ABREAST = 9  # explanations beside each other on a phone: their numbers still have room
 
-__all__ = ["Picture", "compare", "four_panels", "show", "style", "tree"]
+__all__ = ["Picture", "compare", "four_panels", "legend_below", "show", "style", "tree"]
 
 
 def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
@@ -155,29 +155,33 @@ def tree(attribution: Attribution, *, caption: str = "") -> Picture:
     tokens = [g for g in attribution.groups or () if g.label == "token"]
     top = max(abs(g.idg) for g in groups) or 1.0
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Any, *, upright: bool = True) -> None:
         for group, row in zip([*groups, *tokens], [*rows, *[0] * len(tokens)], strict=True):
-            shade = 0.1 + 0.6 * min(1.0, abs(group.idg) / top)
-            axes.barh(
-                row,
-                group.end - group.start - 0.06,
-                left=group.start + 0.03,
-                height=0.86,
-                color="C1" if group.idg >= 0 else "C0",
-                alpha=shade,
-                hatch="" if group.idg >= 0 else "//",
-            )
-            name = "" if group.label == "token" else f"{group.label} "
-            axes.text(
-                (group.start + group.end) / 2, row, f"{name}{group.value:.2f}", ha="center", va="center", fontsize=7
-            )
-        axes.set_xticks(
-            [p + 0.5 for p in shown], [_plain(attribution.pieces[p]) for p in shown], rotation=40, ha="right"
-        )
-        axes.set_yticks([])
-        axes.set_xlim(shown[0], shown[-1] + 1)
+            along = {"color": "C1" if group.idg >= 0 else "C0", "hatch": "" if group.idg >= 0 else "//"}
+            along |= {"alpha": 0.1 + 0.6 * min(1.0, abs(group.idg) / top)}
+            first, middle, length = group.start + 0.03, (group.start + group.end) / 2, group.end - group.start - 0.06
+            name = "" if group.label == "token" else group.label + (" " if upright else "\n")
+            if upright:
+                axes.barh(row, length, left=first, height=0.86, **along)
+            else:
+                axes.bar(row, length, bottom=first, width=0.94, **along)
+            place = (middle, row) if upright else (row, middle)
+            axes.text(*place, f"{name}{group.value:.2f}", ha="center", va="center", fontsize=7)
+        places, words = [p + 0.5 for p in shown], [_plain(attribution.pieces[p]) for p in shown]
+        if upright:
+            axes.set_xticks(places, words, rotation=40, ha="right")
+            axes.set_yticks([])
+            axes.set_xlim(shown[0], shown[-1] + 1)
+        else:
+            axes.set_yticks(places, words)
+            axes.set_xticks([])
+            axes.set_ylim(shown[-1] + 1, shown[0])
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
+
+    def aside(axes: Any) -> None:
+        """For phones: the words below one another, and their groups beside them."""
+        draw(axes, upright=False)
 
     largest = max((g for g in groups if g.end - g.start < len(shown)), key=lambda g: g.value, default=groups[0])
     name = "".join(f" {p}" for p in attribution.pieces[largest.start : largest.end]).strip()
@@ -186,7 +190,8 @@ def tree(attribution: Attribution, *, caption: str = "") -> Picture:
         f"boxes push towards {attribution.target_name}, hatched blue ones against it. The numbers are values. The "
         f"largest group below the whole text is “{name}” with value {largest.value:.2f}."
     )
-    return show(draw, alt=alt, caption=caption, size=(max(6.0, 0.8 * len(shown)), 0.42 * max(rows) + 1.6))
+    size = (max(6.0, 0.8 * len(shown)), 0.42 * max(rows) + 1.6)
+    return show(draw, alt=alt, caption=caption, size=size, narrow=aside, narrow_height=0.3 * len(shown) + 0.8)
 
 
 def _levels(ranges: Sequence[tuple[int, int]]) -> list[int]:

@@ -146,6 +146,21 @@ def show(
     return Picture(images, alt, caption, small)
 
 
+def legend_below(*axes: Any, abreast: int = 4) -> None:
+    """One legend for all panels, below the figure, where no mark can be: an entry for each label, once.
+
+    Args:
+        axes: the panels.
+        abreast: so many entries stand side by side; two on a phone.
+    """
+    named: dict[str, Any] = {}
+    for ax in axes:
+        named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure = axes[0].figure
+    abreast = min(abreast if figure.get_figwidth() > _PHONE else 2, len(named))
+    figure.legend(named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=abreast)
+
+
 def _drawn(
     draw: Callable[..., None], panels: int, columns: int, size: tuple[float, float]
 ) -> tuple[dict[str, bytes], set[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from udig_lab.drawing.picture import Picture, show
+from udig_lab.drawing.picture import Picture, legend_below, show
 from udig_lab.experiments.across import ASKED
 from udig_lab.experiments.claims import claims, rule
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
@@ -183,14 +183,9 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
             ax.set_title(in_words(metric), fontsize="small")
             ax.set_xlabel("in margins; right is better")
         seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
-        handles = [axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)[0] for o in seen]
-        figure = axes[0].figure
-        figure.legend(
-            handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0.0),
-            ncols=min(2 if figure.get_figwidth() < 6 else 4, len(handles)),
-        )
+        for o in seen:
+            axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)
+        legend_below(axes[0])
 
     said = [
         f"{in_words(m)}: " + "; ".join(f"{n} {d}, {o}" for n, d, o in zip(names, lines[m], sides[m], strict=True) if o)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from udig_lab.drawing.picture import Picture, show
+from udig_lab.drawing.picture import Picture, legend_below, show
 from udig_lab.experiments.naming import in_words, title
 from udig_lab.experiments.rows import of_one_model
 from udig_lab.experiments.tables import BY, better, rank_correlations
@@ -69,7 +69,7 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
             ax.set_yticks(range(len(height)), [title(v) for v in height] if first else [])
             ax.set_ylim(-0.6, len(height) - 0.4)
             ax.set_title(f"{in_words(metric)}\n({_direction(metric)} is better)", fontsize="small")
-        _legend(axes)
+        legend_below(*axes, abreast=6)
 
     said = [f"Means with 95 % intervals of {len(height)} methods, n = {n:,} or fewer."]
     for metric in metrics:
@@ -113,7 +113,7 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
             ax.set_xlabel(f"share of tokens {'taken away' if metric == metrics[0] else 'kept'}")
             ax.set_title(f"{metric} ({_direction(metric)} is better)", fontsize="small")
         axes[0].set_ylabel("fall of p(y | x)")
-        _legend(axes)
+        legend_below(*axes, abreast=6)
 
     parts = [
         f"{title(str(v))} {', '.join(f'{x:.2f}' for x in means.loc[v].filter(like=metrics[0]).dropna())}"
@@ -183,13 +183,3 @@ def correlation_map(rows: pd.DataFrame, *, caption: str = "") -> Picture:
 
 def _direction(metric: str) -> str:
     return "higher" if better(metric) > 0 else "lower"
-
-
-def _legend(axes: Sequence[Any]) -> None:
-    """One legend for all panels, below them, where no dot can be."""
-    named = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-    figure = axes[0].figure
-    abreast = 6 if figure.get_figwidth() > 6 else 2  # entries; a phone has room for two
-    figure.legend(
-        named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(abreast, len(named))
-    )
