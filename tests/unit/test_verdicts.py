@@ -341,6 +341,9 @@ def test_planted_tokens_are_a_judge():
     assert line["difference"].mean == pytest.approx(1 - found["ig"].mean())
     assert not line["before"]
     assert "sig-ig-published" not in set(asked["claim"])
+    fewer = planted_docket(frame[(frame["variant"] == "ig") | (frame["seed"] < 2)], cards, judge("truth"))
+    line = fewer.query("claim == 'sig-ig'").iloc[0]
+    assert line["difference"].mean == pytest.approx(1 - found["ig"][:2].mean()), "on the seeds that both have"
     missing = asked.query("claim == 'udig-greedy-ig'").iloc[0]
     assert (missing["why"], missing["outcome"]) == ("not recorded", "not decided")
 

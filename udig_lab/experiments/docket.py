@@ -73,7 +73,8 @@ def planted_docket(
         kind: as for ``docket``.
 
     Returns:
-        as ``docket``; ``where`` is the kind of shortcut, and an example is a text with its mean over the seeds.
+        as ``docket``; ``where`` is the kind of shortcut, and an example is a text with its mean over the seeds that
+        both methods were recorded with.
 
     Raises:
         ValueError: as ``docket``.
@@ -84,17 +85,25 @@ def planted_docket(
         stood[name] = stood.get(name, own) & own
     metrics = sorted(set(judge.metrics.values()))
     lines = []
-    texts = rows.groupby(["dataset", "kind", "variant", "id"], as_index=False, sort=False)[metrics].mean()
     for claim in _of_models(kind):
         if claim.of != "variant" or claim.protocol != "corrected" or not set(claim.metrics) & set(judge.metrics):
             continue
-        for (dataset, shortcut), part in texts.groupby(["dataset", "kind"], sort=False):
-            pair = aligned(*(part[part["variant"] == v] for v in (claim.one, claim.other)))
+        for (dataset, shortcut), part in rows.groupby(["dataset", "kind"], sort=False):
+            pair = _by_text(part, (claim.one, claim.other), metrics)
             for metric in metrics:
                 line = {"claim": claim.name, "dataset": dataset, "where": str(shortcut), "metric": metric}
                 line |= {"before": _entry(claim) not in stood.get(str(dataset), set())}
                 lines.append(line | _answer(pair, metric, _margin(metric, judge)))
     return decided(lines)
+
+
+def _by_text(rows: pd.DataFrame, variants: tuple[str, str], metrics: Sequence[str]) -> _Pair:
+    """The rows of two methods on the texts and training seeds that both have: a text's means over these seeds."""
+    sides = [rows[rows["variant"] == v] for v in variants]
+    seeds = set.intersection(*(set(side["seed"]) for side in sides))
+    shared = [side[side["seed"].isin(seeds)].groupby("id", as_index=False, sort=False) for side in sides]
+    one, other = (texts[list(metrics)].mean() for texts in shared)
+    return aligned(one, other)
 
 
 def outcome(difference: Difference, margin: float, least: int) -> str:
