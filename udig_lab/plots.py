@@ -157,7 +157,10 @@ def tree(attribution: Attribution, *, caption: str = "") -> Picture:
 
     def draw(axes: Any, *, upright: bool = True) -> None:
         for group, row in zip([*groups, *tokens], [*rows, *[0] * len(tokens)], strict=True):
-            along = {"color": "C1" if group.idg >= 0 else "C0", "hatch": "" if group.idg >= 0 else "//"}
+            along: dict[str, Any] = {
+                "color": "C1" if group.idg >= 0 else "C0",
+                "hatch": "" if group.idg >= 0 else "//",
+            }
             along |= {"alpha": 0.1 + 0.6 * min(1.0, abs(group.idg) / top)}
             first, middle, length = group.start + 0.03, (group.start + group.end) / 2, group.end - group.start - 0.06
             name = "" if group.label == "token" else group.label + (" " if upright else "\n")

@@ -11,6 +11,7 @@ from small import GPT2, K, built
 from transformers.models.llama import modeling_llama
 
 import udig_lab as ul
+from udig_lab.methods import cube, removal
 from udig_lab.methods.coalitions import _begin
 from udig_lab.model import prefix
 from udig_lab.model.reader import Reader
@@ -112,6 +113,28 @@ def test_left_padding_and_every_token_of_an_answer(llama, monkeypatch, tokens):
 def test_short_prompts_and_others_are_read_as_ever(llama, monkeypatch, tokens):
     monkeypatch.setattr(prefix, "SHORTEST", 49)
     same(llama, monkeypatch, tokens, share=1, tolerance=0, input_ids=ids(48), target=[5], method="sig", **HOW)
+
+
+@pytest.mark.parametrize(("method", "module"), [("sig", removal), ("both_ends", cube)])
+def test_an_estimate_times_sentences_that_share_their_beginnings(llama, monkeypatch, tokens, method, module):
+    made = []
+
+    def timed(problem, coalitions):
+        part = coalitions_reading(problem, coalitions)
+        if part is None:
+            made.append(None)
+            return part
+        read(tokens)
+        passes = part()
+        made.append(read(tokens) / passes / len(problem.encodings[0]))
+        return part
+
+    coalitions_reading = module.reading
+    monkeypatch.setattr(module, "reading", timed)
+    for length in (48, 12):
+        ul.explain(ul.TextModel(llama), input_ids=ids(length), target=[5], method=method, **HOW)
+    assert made[0] < 0.8, "tokens of a pass, as a share of the text's"
+    assert made[1] is None, "short texts are read as a whole"
 
 
 # Where it is not certain, the whole is read

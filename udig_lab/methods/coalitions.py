@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from udig_lab.model.inputs import Encoding
+from udig_lab.model.prefix import may_share
 from udig_lab.model.segments import TOKEN, places_of
 from udig_lab.problem import Problem
 
@@ -72,6 +73,30 @@ def values(problem: Problem, coalitions: Sequence[Tensor], *, again: bool = Fals
         for (i, s), value in zip(rows, made, strict=True):
             read[i][s] = value
     return read
+
+
+def reading(problem: Problem, coalitions: Callable[[], Tensor]) -> Callable[[], int] | None:
+    """What an estimate times where sentences that begin alike may share a beginning: a pass is not a pass then.
+
+    Args:
+        problem: of which the first text is looked at.
+        coalitions: gives those of the first text (S, T).
+
+    Returns:
+        reads some of them, evenly spread, and says how many; None where every sentence is read as a whole.
+    """
+    length = len(problem.encodings[0])
+    if not may_share(problem.reader, length):
+        return None
+
+    def some() -> int:
+        every = coalitions()
+        chosen = every[:: max(1, len(every) // (2 * problem.budget.fits(length)))]
+        others = [torch.zeros(0, n_players(problem, i), dtype=torch.bool) for i in range(1, len(problem))]
+        values(problem, [chosen, *others], again=True)
+        return len(chosen)
+
+    return some
 
 
 def _begin(present: Tensor, owners: Tensor) -> tuple[bool, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udig_lab.methods.coalitions import n_players, read_anew, spread, values
+from udig_lab.methods.coalitions import n_players, read_anew, reading, spread, values
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes
 from udig_lab.problem import Problem
@@ -46,7 +46,8 @@ def both_ends(problem: Problem, *, equal_surplus: bool = False) -> Passes:
             all_scores.append(spread(problem, i, scores))
         return {"scores": all_scores}
 
-    return Passes(find, lambda i: (0, read_anew(_ends(n_players(problem, i))) + 2))
+    part = reading(problem, lambda: _ends(n_players(problem, 0)))
+    return Passes(find, lambda i: (0, read_anew(_ends(n_players(problem, i))) + 2), part)
 
 
 def _ends(t: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from udig_lab.integrals import OneAtATime
-from udig_lab.methods.coalitions import n_players, players, spread, values
+from udig_lab.methods.coalitions import n_players, players, reading, spread, values
 from udig_lab.methods.settings import at_least_one
 from udig_lab.methods.solution import Passes, Paths
 from udig_lab.paths import segments
@@ -49,12 +49,18 @@ def _left_out(problem: Problem) -> Passes:
     """F(x) - F(x with token i at its baseline) for every token that moves."""
 
     def find() -> dict[str, Any]:
-        others = [~torch.eye(n_players(problem, i), dtype=torch.bool) for i in range(len(problem))]
+        others = [_one_gone(n_players(problem, i)) for i in range(len(problem))]
         at_input = problem.at_input.cpu().double()
         left_out = values(problem, others, again=True)
         return {"scores": [spread(problem, i, (at_input[i] - f).movedim(0, -1)) for i, f in enumerate(left_out)]}
 
-    return Passes(find, lambda i: (0, n_players(problem, i) + 1))  # F(x) among them
+    part = reading(problem, lambda: _one_gone(n_players(problem, 0)))
+    return Passes(find, lambda i: (0, n_players(problem, i) + 1), part)  # F(x) among them
+
+
+def _one_gone(t: int) -> Tensor:
+    """(T, T): all players but one."""
+    return ~torch.eye(t, dtype=torch.bool)
 
 
 def shapley_sampling(problem: Problem, *, n_samples: int = 25, seed: int = 0) -> Passes:

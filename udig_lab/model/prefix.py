@@ -82,6 +82,11 @@ def read_sharing(
     return [done[r] for r in range(len(lengths))]
 
 
+def may_share(reader: Reader, length: int) -> bool:
+    """Whether sequences of so many tokens that begin alike may be read so."""
+    return length >= SHORTEST and looks_back(reader)
+
+
 def looks_back(reader: Reader) -> bool:
     """Whether nothing speaks against it: a language model whose code is all known, unchanged and not listened to."""
     model = reader.text_model
