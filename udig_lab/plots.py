@@ -46,6 +46,8 @@ def four_panels(trace: Trace, token: int, *, caption: str = "") -> Picture:
     def draw(path: Any, value: Any, step: Any, score: Any) -> None:
         path.plot([0, 1], [0, 0], "--", color="C5", linewidth=1)
         path.plot(along, aside, "o-", color="C0", markersize=3, linewidth=1)
+        if abs(along[0]) < 1e-6 < 1 - along[-1] - 1e-6:  # the left rule takes no gradient where the last piece ends
+            path.plot([along[-1], 1], [aside[-1], 0], ":", color="C0", linewidth=1)
         path.plot([0, 1], [0, 0], "s", color="C1", markersize=6)
         path.set_ylim(min(-0.03, 1.1 * aside.min()), max(0.3, 1.1 * aside.max()))  # the same for every method
         path.set(title=f"Path of “{a.tokens[token]}”", xlabel="along the line x′ → x", ylabel="away from the line")
