@@ -119,7 +119,7 @@ def listed(items: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))
 
 
-def path_matters(sides: Mapping[str, Collection[str]]) -> str:
+def path_matters(sides: Mapping[str, Collection[str]], *, of: str = "") -> str:
     """One sentence on whether the choice of the path decides, from outcomes under several ways of judging.
 
     >>> path_matters({"deleting": ["better", "better"], "masking": ["worse", "not decided"]})
@@ -127,11 +127,13 @@ def path_matters(sides: Mapping[str, Collection[str]]) -> str:
 
     Args:
         sides: outcomes against one method, by a judge's name; one for each method, in the same order.
+        of: which paths these are, such as "from [MASK]".
     """
     columns = list(zip(*sides.values(), strict=True))
     every = {s for own in sides.values() for s in own}
     if any({BETTER, WORSE} <= set(column) for column in columns):
-        return f"It matters, but which path is better depends on the judge: {' and '.join(sides)} disagree."
+        judges = f"{of}, " * bool(of) + " and ".join(sides)
+        return f"It matters, but which path is better depends on the judge: {judges} disagree."
     if every == {EQUAL}:
         return "It makes no difference that matters."
     if not every & {BETTER, WORSE}:
