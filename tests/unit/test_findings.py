@@ -87,6 +87,7 @@ def test_strategies_are_named_where_two_of_a_method_stand_together():
 )
 def test_whether_the_path_matters_follows_from_outcomes(sides, word):
     assert word in path_matters(sides)
+    assert ("from [MASK], deleting" in path_matters(sides, of="from [MASK]")) == ("disagree" in word)
 
 
 def test_rivals_say_in_words_what_they_show():

@@ -188,6 +188,21 @@ def test_a_dataframe_has_one_row_a_word(lab):
     assert table["shade"].abs().max() == 1
 
 
+def test_one_legend_for_all_panels_names_each_label_once():
+    seen = []
+
+    def draw(left, right):
+        left.plot([0, 1], label="IG")
+        right.plot([0, 1], label="IG")
+        right.plot([1, 0], label="SIG")
+        ul.plots.legend_below(left, right)
+        (legend,) = left.figure.legends
+        seen.append(([t.get_text() for t in legend.get_texts()], legend._ncols, left.get_legend()))
+
+    ul.plots.show(draw, alt="Two lines.", panels=2, size=(8.0, 3.0))
+    assert seen == [(["IG", "SIG"], 2, None)] * 4  # light and dark, desk and phone
+
+
 def test_methods_are_compared_in_one_picture(lab):
     text = f"{SENTENCE} <script>alert(1)</script> costs $5 or $6"
     found = [ul.explain(lab, text, method=m, **QUICK[m]) for m in ("ig", "udig", "sig")]
@@ -206,6 +221,8 @@ def test_methods_are_compared_in_one_picture(lab):
 def test_the_tree_of_an_idg_explanation(lab):
     tree = "(S (NP (DT the) (NN acting)) (VP (VBZ is) (JJ wooden)) (. .))"
     picture = ul.plots.tree(ul.explain(lab, "the acting is wooden .", method="idg", tree=tree, n_steps=8))
+    wide, narrow = (int.from_bytes(p["light"][16:20], "big") for p in (picture.images, picture.narrow))  # of a PNG
+    assert narrow < 4.6 * 110 < wide, "words below one another on a phone"
     assert "groups of “the acting is wooden .”" in picture.alt
     assert ul.plots.tree(ul.explain(lab, SENTENCE, method="idg", n_steps=4)).images["dark"]
     with pytest.raises(ValueError, match="ig scores no groups"):
