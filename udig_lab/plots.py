@@ -159,17 +159,14 @@ def tree(attribution: Attribution, *, caption: str = "") -> Picture:
 
     def draw(axes: Any, *, upright: bool = True) -> None:
         for group, row in zip([*groups, *tokens], [*rows, *[0] * len(tokens)], strict=True):
-            along: dict[str, Any] = {
-                "color": "C1" if group.idg >= 0 else "C0",
-                "hatch": "" if group.idg >= 0 else "//",
-            }
-            along |= {"alpha": 0.1 + 0.6 * min(1.0, abs(group.idg) / top)}
+            look: dict[str, Any] = {"color": "C1", "hatch": ""} if group.idg >= 0 else {"color": "C0", "hatch": "//"}
+            look["alpha"] = 0.1 + 0.6 * min(1.0, abs(group.idg) / top)
             first, middle, length = group.start + 0.03, (group.start + group.end) / 2, group.end - group.start - 0.06
             name = "" if group.label == "token" else group.label + (" " if upright else "\n")
             if upright:
-                axes.barh(row, length, left=first, height=0.86, **along)
+                axes.barh(row, length, left=first, height=0.86, **look)
             else:
-                axes.bar(row, length, bottom=first, width=0.94, **along)
+                axes.bar(row, length, bottom=first, width=0.94, **look)
             place = (middle, row) if upright else (row, middle)
             axes.text(*place, f"{name}{group.value:.2f}", ha="center", va="center", fontsize=7)
         places, words = [p + 0.5 for p in shown], [_plain(attribution.pieces[p]) for p in shown]
