@@ -30,7 +30,8 @@ NODES = (16, 64, 256)
 FINE = 4096  # where that was not enough
 SHARP = f"F turns too sharply for {NODES[-1]} nodes"
 IDS = "it reads ids beside their embeddings, so F at the baseline still knows some of the text"
-JUMPS, CUT = "F jumps along the path", "the model's gradient is not that of its output"
+JUMPS = "F jumps along the path"
+CUT = "PyTorch's gradient of this model is not the slope of F: use a method that needs no gradient, such as SIG"
 
 TOLERANCE = 1e-4  # of the largest of the model's outputs
 COMPLETE = 0.02  # of F(x) - F(x')
@@ -61,8 +62,8 @@ class Verdict:
             part of the outcome: what a model does with ids beside embedding them is no part of any path.
         delta: |delta| of Integrated Gradients as a share of F(x) - F(x'), with as many nodes as it took.
         nodes: that many.
-        note: why the delta is not small: F turns too sharply, or jumps, or its gradient is not its own; and whether
-            the baseline differs.
+        note: why the delta is not small: F turns too sharply, or jumps, or PyTorch's gradient is not the slope of F;
+            and whether the baseline differs.
         seconds: for all of it.
     """
 

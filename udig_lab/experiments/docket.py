@@ -138,7 +138,7 @@ def _sides(claim: Claim, rows: pd.DataFrame | None) -> Iterator[tuple[str, _Pair
             names = [f"{settings}-{place}-{claim.protocol}" for settings in (claim.one, claim.other)]
             yield where, aligned(*(known[known["cell"] == name] for name in names))
         elif claim.of == "variant":
-            here = known[known["baseline"].isin([place, "none"])]  # IG2 takes none: its path has an end of its own
+            here = under(known, baseline=place)  # with IG2's, which takes none: its path has an end of its own
             yield where, aligned(*(here[here["variant"] == v] for v in (claim.one, claim.other)))
         else:
             here = known[known["variant"] == place]
