@@ -51,7 +51,8 @@ class Opening(SphinxDirective):
         )
         told = (
             f"They do not tell one story. Does “{escape(data['word'])}” speak for the verdict or against it? {heard}. "
-            "Orange, solid line: for the verdict; blue, dashed line: against it."
+            "Orange, solid line: for the verdict; blue, dashed line: against it. Each line is coloured by its own "
+            "largest score, so compare colours within a line, and methods by the numbers under “Scores”."
         )
         before = (
             f'<div class="ul-opening ul-heat"><p>{asked}</p>{lines}<p>{told}</p><details><summary>Scores</summary>'

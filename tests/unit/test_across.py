@@ -77,11 +77,16 @@ def test_the_figure_has_a_block_for_every_claim_on_a_phone(asked):
 
 
 def test_the_figure_says_what_its_signs_mean(asked, monkeypatch):
-    said = []
-    legend = Figure.legend
-    monkeypatch.setattr(
-        Figure, "legend", lambda *a, **k: said.append([h.get_label() for h in k["handles"]]) or legend(*a, **k)
-    )
+    said, places = [], []
+
+    def legend(figure, *, handles, **more):
+        said.append([h.get_label() for h in handles])
+        places.append(more["bbox_to_anchor"])
+        return drawn(figure, handles=handles, **more)
+
+    drawn = Figure.legend
+    monkeypatch.setattr(Figure, "legend", legend)
     side_by_side(asked)
+    assert places == [(0.5, 1.0)] * 4, "above the marks, for light and dark, desk and phone"
     signs = {"comprehensiveness", "sufficiency", "log-odds", "95 % interval", "too small to matter"}
     assert signs | set(asked["outcome"]) <= set(said[0])

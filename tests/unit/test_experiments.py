@@ -44,6 +44,15 @@ def test_grid_has_every_combination_once():
     assert [cell.name for cell in spans] == ["ig-n_steps=6-start-mask-corrected", "ig-n_steps=6-end-mask-corrected"]
 
 
+def test_a_record_of_squad_names_its_output_also_where_none_was_asked_for():
+    assert Cell("squad", "ig").name == Cell("squad", "ig", output="joint").name == "ig-joint-mask-corrected"
+    assert [cell.output for cell in grid("squad", ["ig"])] == ["joint"]
+    assert Cell("sst2", "ig").output is None
+    asked, unasked = (Cell("squad", "ig", output=output) for output in ("joint", None))
+    assert asked == unasked
+    assert "--outputs joint" in unasked.command
+
+
 @pytest.mark.parametrize(
     ("cell", "error", "message"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -153,12 +153,27 @@ def legend_below(*axes: Any, abreast: int = 4) -> None:
         axes: the panels.
         abreast: so many entries stand side by side; two on a phone.
     """
+    _legend(axes, abreast, loc="upper center", bbox_to_anchor=(0.5, 0.0))
+
+
+def legend_above(*axes: Any, abreast: int = 4) -> None:
+    """The same above the figure: for a long one, whose marks a reader would meet long before a legend below.
+
+    Args:
+        axes: the panels.
+        abreast: so many entries stand side by side; two on a phone.
+    """
+    _legend(axes, abreast, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def _legend(axes: Sequence[Any], abreast: int, **place: Any) -> None:
+    """A legend of the whole figure: an entry for each label of these panels, once."""
     named: dict[str, Any] = {}
     for ax in axes:
         named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     figure = axes[0].figure
     abreast = min(abreast if figure.get_figwidth() > _PHONE else 2, len(named))
-    figure.legend(named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=abreast)
+    figure.legend(handles=list(named.values()), labels=list(named), ncols=abreast, **place)
 
 
 def _drawn(

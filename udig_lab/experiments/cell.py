@@ -27,6 +27,7 @@ FORMAT = 3
 WITHOUT_CODE = 2
 # Settings that came when rows were recorded: while they have their default, all is as it was without them.
 _LATER = {(name, setting) for name in ("dig", "udig") for setting in ("max_evaluations", "tolerance")}
+_FIRST_OUTPUTS = {"squad": "joint"}  # named in records, since others of the same data set stand next to them
 _LONGEST = 150  # characters of a name: file systems allow 255 bytes, endings included
 
 
@@ -40,7 +41,7 @@ class Cell:
         baseline: as for ``explain``; written "none" for methods that have no use for it.
         protocol: "corrected", "as_published" or "eraser".
         settings: the method's own, where they differ from its defaults.
-        output: which number of the target is explained; None takes the model's first.
+        output: which number of the target is explained; None takes the model's first, which for SQuAD is "joint".
         profile: where model and data come from.
         architecture: of the model, for the profile "paper".
         limit: so many examples, drawn with the seed; None takes all. A larger limit contains the smaller ones.
@@ -82,6 +83,8 @@ class Cell:
                 raise ValueError(f"unknown {kind} {name!r}; choose one of {', '.join(names)}")
         if self.profile == "masked":
             require_masked(self.dataset)
+        if self.output is None and self.data is None:
+            object.__setattr__(self, "output", _FIRST_OUTPUTS.get(self.dataset))
         if self.method == ORACLE or not method(self.method).uses_baseline:
             object.__setattr__(self, "baseline", "none")
         object.__setattr__(self, "settings", {name: _plain(name, value) for name, value in self.settings.items()})

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.patches import Patch
 
-from udig_lab.drawing.picture import Picture, legend_below, show
+from udig_lab.drawing.picture import Picture, legend_above, show
 from udig_lab.experiments.across import ASKED
 from udig_lab.experiments.claims import claims, rule
 from udig_lab.experiments.docket import BETTER, EQUAL, OPEN, SETTING, WORSE
@@ -74,8 +73,7 @@ def forest(questions: pd.DataFrame, *, caption: str = "") -> Picture:
         if above:
             ax.set_yticklabels([])
         ax.set_xlabel(_AXIS)
-        high = (_DOUBLE if above else _LINE) * len(lines)
-        _legend(ax, asked, middle=0.5 if above else 0.3, below=0.5 / high)
+        _explain(ax, asked)
 
     count = Counter(asked["outcome"])
     said = ", ".join(f"{count[o]} {o}" for o in _COLOURS if count[o])
@@ -121,10 +119,7 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
             ax.set_yticks(range(len(lines)), names if ax is axes[0] else [""] * len(lines), fontsize="small")
             ax.set_title(f"{model}\nn = {own['n'].max():,}", fontsize="small")
         axes[len(axes) // 2].set_xlabel(_AXIS)
-        handles = _handles(axes[0], questions)
-        axes[0].figure.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, fontsize="small"
-        )
+        _explain(axes[0], questions)
 
     def stack(ax: Any) -> None:
         high = len(blocks) * (1 + len(models))
@@ -141,7 +136,7 @@ def side_by_side(questions: pd.DataFrame, *, caption: str = "") -> Picture:
                 labels.append(f"{model}, n = {own['n'].max():,}")
         ax.set_yticks(places, labels, fontsize="x-small")
         ax.set_xlabel(_AXIS, fontsize="small")
-        _legend(ax, questions, middle=0.35, below=0.5 / (_TALL * high))
+        _explain(ax, questions)
 
     counts = {m: Counter(questions[questions["model"] == m]["outcome"]) for m in models}
     said = "; ".join(f"{m}: " + ", ".join(f"{c[o]} {o}" for o in _COLOURS if c[o]) for m, c in counts.items())
@@ -185,7 +180,7 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
         seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
         for o in seen:
             axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)
-        legend_below(axes[0])
+        legend_above(axes[0])
 
     said = [
         f"{in_words(m)}: " + "; ".join(f"{n} {d}, {o}" for n, d, o in zip(names, lines[m], sides[m], strict=True) if o)
@@ -198,7 +193,7 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
 
 def _ground(ax: Any, lines: int) -> None:
     """Axes in margins for so many lines: the zero, and the band of differences that do not matter."""
-    ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0)
+    ax.axvspan(-1, 1, color="C5", alpha=0.15, linewidth=0, label="too small to matter")
     ax.axvline(0, color="C5", linewidth=1)
     ax.set_ylim(lines - 0.4, -0.6)
     ax.set_xlim(-_EDGE - 0.4, _EDGE + 0.4)
@@ -225,30 +220,22 @@ def _marks(ax: Any, y: int, setting: pd.DataFrame) -> None:
         _mark(ax, y + shift, ends, line["outcome"], _MARKS.get(_kind(metric), "D"), hollow=metric.endswith(_HOLLOW))
 
 
-def _handles(ax: Any, asked: pd.DataFrame) -> list[Any]:
-    """What marks, lines, the band and colours say, for a legend."""
+def _explain(ax: Any, asked: pd.DataFrame) -> None:
+    """A legend for what marks, lines, the band and colours say, above the figure: it may be longer than a screen."""
     metrics = list(asked["metric"])
     kinds = dict.fromkeys((_kind(m), m.endswith(_HOLLOW)) for m in metrics)
     both = {kind for kind, hollow in kinds if hollow} & {kind for kind, hollow in kinds if not hollow}
-    handles = []
     for kind, hollow in kinds:
         inside = ax.get_facecolor() if hollow else "C5"
         name = kind.replace("log_odds", "log-odds") + ((", 5 %" if hollow else ", 20 %") if kind in both else "")
         mark = _MARKS.get(kind, "D")
-        handles += ax.plot([], [], mark, color="C5", markersize=4, markerfacecolor=inside, label=name)
-    handles += ax.plot([], [], color="C5", linewidth=1.2, label="95 % interval")
+        ax.plot([], [], mark, color="C5", markersize=4, markerfacecolor=inside, label=name)
+    ax.plot([], [], color="C5", linewidth=1.2, label="95 % interval")
     if any(abs(d.mean) > _EDGE * m for d, m in zip(asked["difference"], asked["margin"], strict=True)):
-        handles += ax.plot([], [], ">", color="C5", markersize=4, label=f"further than {_EDGE:.0f} margins")
-    handles.append(Patch(color="C5", alpha=0.15, linewidth=0, label="too small to matter"))
+        ax.plot([], [], ">", color="C5", markersize=4, label=f"further than {_EDGE:.0f} margins")
     for said in (o for o in _COLOURS if o in set(asked["outcome"])):
-        handles += ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)
-    return handles
-
-
-def _legend(ax: Any, asked: pd.DataFrame, middle: float, below: float) -> None:
-    """What the figure's signs say, so far from the left and below the axes (in their widths and heights)."""
-    anchor = (middle, -below)
-    ax.legend(handles=_handles(ax, asked), loc="upper center", bbox_to_anchor=anchor, ncols=2, fontsize="small")
+        ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)
+    legend_above(ax, abreast=3)
 
 
 def _kind(metric: str) -> str:
