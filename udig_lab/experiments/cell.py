@@ -18,6 +18,7 @@ from udig_lab.methods import method
 from udig_lab.model.load import DATASETS, PROFILES, require_masked
 from udig_lab.model.precision import PRECISIONS
 from udig_lab.model.protocol import as_protocol
+from udig_lab.model.target import OUTPUTS
 
 ORACLE = "oracle"
 _ORACLE_DEFAULTS = {"width": 3, "shortlist": 16}
@@ -27,7 +28,7 @@ FORMAT = 3
 WITHOUT_CODE = 2
 # Settings that came when rows were recorded: while they have their default, all is as it was without them.
 _LATER = {(name, setting) for name in ("dig", "udig") for setting in ("max_evaluations", "tolerance")}
-_FIRST_OUTPUTS = {"squad": "joint"}  # named in records, since others of the same data set stand next to them
+_FIRST_OUTPUTS = {"squad": OUTPUTS["span"][0]}  # named in records: those of its other outputs stand next to them
 _LONGEST = 150  # characters of a name: file systems allow 255 bytes, endings included
 
 

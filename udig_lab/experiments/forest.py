@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,9 +177,7 @@ def rivals(differences: pd.DataFrame, metrics: Sequence[str], *, reference: str 
             ax.set_yticks(range(len(lines)), names if ax.get_subplotspec().is_first_col() else [])
             ax.set_title(in_words(metric), fontsize="small")
             ax.set_xlabel("in margins; right is better")
-        seen = [o for o in _COLOURS if any(o in own for own in sides.values())]
-        for o in seen:
-            axes[0].plot([], [], color=_COLOURS[o], linewidth=3, label=o)
+        _name_colours(axes[0], {o for own in sides.values() for o in own})
         legend_above(axes[0])
 
     said = [
@@ -233,9 +231,14 @@ def _explain(ax: Any, asked: pd.DataFrame) -> None:
     ax.plot([], [], color="C5", linewidth=1.2, label="95 % interval")
     if any(abs(d.mean) > _EDGE * m for d, m in zip(asked["difference"], asked["margin"], strict=True)):
         ax.plot([], [], ">", color="C5", markersize=4, label=f"further than {_EDGE:.0f} margins")
-    for said in (o for o in _COLOURS if o in set(asked["outcome"])):
-        ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)
+    _name_colours(ax, set(asked["outcome"]))
     legend_above(ax, abreast=3)
+
+
+def _name_colours(ax: Any, outcomes: Container[str | None]) -> None:
+    """Entries of a legend for the outcomes that occur, in one order everywhere."""
+    for said in (o for o in _COLOURS if o in outcomes):
+        ax.plot([], [], color=_COLOURS[said], linewidth=3, label=said)
 
 
 def _kind(metric: str) -> str:
