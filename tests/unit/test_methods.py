@@ -390,11 +390,12 @@ def test_noise_is_added_to_words_only(lab):
     assert not torch.equal(integral.weights[0], integral.weights[1])
 
 
-def test_random_points_are_the_same_in_blocks_of_any_size(lab):
+def test_random_points_are_the_same_in_blocks_of_any_size(lab64):
+    # In double precision: a processor's kernel may add in another order for another block, and other points would not.
     keywords = {"method": "gradient_shap", "stdev": 0.1, "n_samples": 11}
-    expected = scores(lab, "quite dull", **keywords)
+    expected = scores(lab64, "quite dull", **keywords)
     for size in (1, 4):
-        torch.testing.assert_close(scores(lab, "quite dull", internal_batch_size=size, **keywords), expected)
+        torch.testing.assert_close(scores(lab64, "quite dull", internal_batch_size=size, **keywords), expected)
 
 
 def test_captum_that_is_not_installed(lab, monkeypatch):
