@@ -18,7 +18,7 @@ help:
 
 # Whatever is fetched must have a hash of requirements.lock. Only a build of torch that lies on this machine, in a folder
 # that pip knows (find-links), goes before PyPI's, which on Linux brings gigabytes of CUDA: then these are left out.
-INSTALL = -m pip install -q --require-hashes -r
+INSTALL = -m pip install -q --no-compile --require-hashes -r
 define environment
 	$(PYTHON) -m venv $(1)
 	@$(1)/bin/python -m pip install -q --no-index --no-deps $$(grep -o '^torch==[^ ]*' requirements.lock) 2>/dev/null || true
