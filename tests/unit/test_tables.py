@@ -339,7 +339,9 @@ def drawn():
 
 def test_standings_say_who_leads(drawn):
     alt = standings.standings(drawn, BOTH).alt
-    assert "2 methods, n = 40" in alt
+    assert "2 methods, n = 40." in alt
+    short = standings.standings(drawn[(drawn["variant"] != "ig") | (drawn["id"] < 30)], BOTH).alt
+    assert "2 methods, n = 40 or fewer." in short
     assert "Best comprehensiveness, 20 %: IG, baseline mask, 0.550 [" in alt
     assert "(random scores 0.150, oracle 0.850)" in alt
     assert "Best sufficiency, 20 %: IG" in alt
@@ -347,9 +349,13 @@ def test_standings_say_who_leads(drawn):
 
 def test_curves_end_where_the_oracle_does(drawn):
     picture = standings.curves(drawn)
-    assert "at 5 %, 20 %, 50 %" in picture.alt
-    assert "IG 0.22, 0.55, 0.77" in picture.alt
-    assert "Oracle 0.34, 0.85; Random" in picture.alt
+    assert "IG 0.22 at 5 %, 0.55 at 20 %, 0.77 at 50 %" in picture.alt
+    assert "Oracle 0.34 at 5 %, 0.85 at 20 %; Random" in picture.alt
+
+
+def test_curves_have_no_place_for_a_share_that_nothing_was_recorded_at(drawn):
+    shares = {f"{m}_01": float("nan") for m in ("comprehensiveness", "sufficiency")}
+    assert standings.curves(drawn.assign(**shares)).alt == standings.curves(drawn).alt
 
 
 def test_gaps_and_agreement(drawn):

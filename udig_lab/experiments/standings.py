@@ -71,7 +71,8 @@ def standings(rows: pd.DataFrame, metrics: Sequence[str], *, caption: str = "") 
             ax.set_title(f"{in_words(metric)}\n({_direction(metric)} is better)", fontsize="small")
         legend_below(*axes, abreast=6)
 
-    said = [f"Means with 95 % intervals of {len(height)} methods, n = {n:,} or fewer."]
+    fewer = " or fewer" if any(len(part) < n for part in groups.values()) else ""
+    said = [f"Means with 95 % intervals of {len(height)} methods, n = {n:,}{fewer}."]
     for metric in metrics:
         mean = {k: better(metric) * at.mean for k, at in intervals.items() if k[2] == metric}
         variant, baseline, _ = first = max(mean, key=mean.__getitem__)
@@ -97,7 +98,8 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
     """
     rows = of_one_model(rows)
     metrics = ("comprehensiveness", "sufficiency")
-    shares = sorted(int(c.rpartition("_")[2]) for c in map(str, rows) if re.fullmatch(rf"{metrics[0]}_\d\d", c))
+    recorded = map(str, rows.dropna(axis="columns", how="all"))
+    shares = sorted(int(c.rpartition("_")[2]) for c in recorded if re.fullmatch(rf"{metrics[0]}_\d\d", c))
     means = rows.groupby("variant")[[f"{m}_{s:02d}" for m in metrics for s in shares]].mean()
     order = means[f"{metrics[0]}_{shares[-1]:02d}"].drop(list(_ENDS), errors="ignore").sort_values(ascending=False)
 
@@ -115,11 +117,11 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
         axes[0].set_ylabel("fall of p(y | x)")
         legend_below(*axes, abreast=6)
 
-    parts = [
-        f"{title(str(v))} {', '.join(f'{x:.2f}' for x in means.loc[v].filter(like=metrics[0]).dropna())}"
-        for v in means.index
-    ]
-    alt = f"Mean comprehensiveness at {', '.join(f'{s} %' for s in shares)}: {'; '.join(parts)}."
+    parts = []
+    for variant, line in means[[f"{metrics[0]}_{s:02d}" for s in shares]].iterrows():
+        heights = [f"{height:.2f} at {s} %" for s, height in zip(shares, line, strict=True) if pd.notna(height)]
+        parts.append(f"{title(str(variant))} {', '.join(heights)}")
+    alt = f"Mean comprehensiveness: {'; '.join(parts)}."
     return show(draw, alt=alt, caption=caption, panels=2, size=(8.4, 3.6))
 
 
