@@ -3,8 +3,8 @@
     ```{zoo} counts
     ```
 
-is a table of how many came out how, with the versions they were tried with; ``classification``, ``span`` and
-``causal`` name every model type with such a head.
+is a table of how many came out how, with the versions they were tried with; ``found`` says the same in two sentences;
+``classification``, ``span`` and ``causal`` name every model type with such a head.
 """
 
 import json
@@ -19,11 +19,12 @@ from sphinx.util.docutils import SphinxDirective
 DATA = Path("book/zoo.json")  # below the folder that Jupyter Book reads
 TASKS = {"classification": "classification", "span": "answers in a text", "causal": "next words"}
 RIGHT = ("works", "works one at a time")
-OUTCOMES = (*RIGHT, "no, because", "silent difference", "error without a sentence", "could not be built here")
+BUGS = ("silent difference", "error without a sentence")
+OUTCOMES = (*RIGHT, "no, because", *BUGS, "could not be built here")
 
 
 class Zoo(SphinxDirective):
-    """The counts, or one task's model types."""
+    """The counts, what they say, or one task's model types."""
 
     required_arguments = 1
 
@@ -34,6 +35,8 @@ class Zoo(SphinxDirective):
         try:
             data = json.loads(file.read_text(encoding="utf8"))
             what = self.arguments[0]
+            if what == "found":
+                return [nodes.paragraph("", found(data["counts"]))]
             return self.counts(data) if what == "counts" else self.models(what, data["rows"])
         except (OSError, ValueError, KeyError) as error:
             raise self.error(f"{file.name} cannot be shown ({error}); run make zoo") from error
@@ -54,15 +57,32 @@ class Zoo(SphinxDirective):
         for kind in good:
             names += [nodes.Text(", ")] if len(names) > 1 else []
             names.append(nodes.literal("", kind))
-        found: list[nodes.Node] = [nodes.paragraph("", "", *names, nodes.Text("."))]
+        shown: list[nodes.Node] = [nodes.paragraph("", "", *names, nodes.Text("."))]
         if rest:
-            found.append(
+            shown.append(
                 table(
                     f"{TASKS[task].capitalize()}: the others, and what to know",
                     [["Model type", "Outcome", "Because"], *rest],
                 )
             )
-        return found
+        return shown
+
+
+def found(counts: dict[str, dict[str, int]]) -> str:
+    """What the counts say.
+
+    >>> found({task: {"works": 2, "no, because": 1} for task in TASKS}).partition(". ")[2]
+    'Silent differences and errors without a sentence: 0.'
+    """
+    *most, last = (
+        f"{sum(counts[task].get(o, 0) for o in RIGHT)} of {sum(counts[task].values())} for {name}"
+        for task, name in TASKS.items()
+    )
+    bugs = sum(counts[task].get(o, 0) for task in TASKS for o in BUGS)
+    return (
+        f"Explained by their own output are {', '.join(most)} and {last}. "
+        f"Silent differences and errors without a sentence: {bugs}."
+    )
 
 
 def told(row: dict[str, Any]) -> str:
