@@ -24,6 +24,7 @@ from udig_lab.experiments.work import shard_file, shard_identity, shard_rows
 _PATIENCE = 10  # seconds in which a scheduler must answer
 _START = 180  # seconds in which a process must start, which it does in about five
 _NOBODY = 60  # seconds without any worker, or any answer, after which a run ends
+_LOCAL = "the local cluster"
 _LOOK = 1  # seconds between two looks at who is there
 _KINDS = {kind.__name__: kind for kind in (ValueError, TypeError, OSError, ImportError, MemoryError)}  # of sentences
 
@@ -68,7 +69,7 @@ def work_through(
             job = {"cell": at_places(cells[c]), "number": n, "folder": folder, "force": force}
             job |= {"identity": shard_identity(cells[c], n), "places": places(cells[c])}
             futures[client.submit(send, pickle.dumps(job), pure=False, priority=-rank)] = c, n
-        where = scheduler or "the local cluster"
+        where = scheduler or _LOCAL
         for future in _completed(distributed, client, list(futures), where):
             c, n = futures[future]
             try:
@@ -161,10 +162,11 @@ def _completed(distributed: Any, client: Any, futures: Sequence[Any], where: str
             seen = looked if work and any(work.values()) else seen
             if client.status == "closed":
                 raise _gone(where)
-            if looked - seen > _NOBODY:
+            patience = _START if where == _LOCAL else _NOBODY  # a local worker that died is being started again
+            if looked - seen > patience:
                 what = "has no workers" if work == {} else "does nothing" if work else "does not answer"
                 raise ConnectionError(
-                    f"the Dask scheduler at {where} {what} since {_NOBODY} s; everything finished is kept: start it "
+                    f"the Dask scheduler at {where} {what} since {patience} s; everything finished is kept: start it "
                     "and its workers again, and run the same command again"
                 )
         else:
