@@ -14,7 +14,7 @@ NOTEBOOKS = {  # with a word of the ledger's verdict on the numbers themselves: 
     "sst2": ("distilbert", "as two samples"),
     "rotten-tomatoes": ("roberta", "as two samples"),
     "imdb": ("bert", "another value"),
-    "squad": ("bert", "no counterpart"),
+    "squad": ("bert", "not tested"),
 }
 
 

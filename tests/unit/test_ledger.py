@@ -79,7 +79,7 @@ def test_statements_are_judged_by_the_paired_difference_to_ig(store):
     assert entry(entries, "gradient_shap").verdict == OPEN
     assert entry(entries, "gradient_shap").why == "ours shows no side of IG"
     assert entry(entries, "ig").verdict == NONE
-    assert entry(entries, "sequential_dig").why == "no counterpart was run"
+    assert entry(entries, "sequential_dig").why == "not run here"
     assert f"n = {N} instead of 1,821" in found.differs
     assert "3 layers" in found.differs
 

@@ -298,6 +298,8 @@ def test_another_judge_asks_for_its_own_metrics_and_may_turn_the_answer(small):
         ["sig-ig", "sst2", "[MASK]", "better", "worse"]
     ]
     assert turns.attrs["decided"] == 1
+    both = set(court.votes(deleted).index) & set(court.votes(masked).index)
+    assert turns.attrs["asked"] == sum(claim != "sig-robust" for claim, *_ in both)  # neither side of sameness
     table = court.bench(
         {"deleted": docket({"sst2": plain}, cards), "masked": docket({"sst2": plain}, cards, in_place)}
     )

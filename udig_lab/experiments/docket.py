@@ -167,8 +167,13 @@ def decided(lines: list[dict[str, Any]]) -> pd.DataFrame:
         line["difference"] = difference
         if not line["why"]:
             line["outcome"] = outcome(difference, line["margin"], rule().examples)
-            line["why"] = "" if line["outcome"] != OPEN else "interval too wide"
+            line["why"] = "" if line["outcome"] != OPEN else _unshown(difference)
     return pd.DataFrame(lines)
+
+
+def _unshown(difference: Difference) -> str:
+    inside = difference.low <= 0 <= difference.high
+    return "interval contains zero" if inside else "not shown after the correction"
 
 
 def _of_models(kind: str) -> list[Claim]:

@@ -14,7 +14,7 @@ from udig_lab.faithfulness.statistics import Difference, Interval
 
 # A number that stands by itself: not the 2 of "SST-2" or of "IG2".
 NUMBER = re.compile(r"(?<![\w.\-\u2212])[+\-\u2212]?\d[\d,]*(?:\.\d+)?(?!\w)")
-_HEADINGS = {BETTER: "better than {}", WORSE: "worse than {}", EQUAL: EQUAL + " from {}", OPEN: OPEN}
+_HEADINGS = {BETTER: "better than {}", WORSE: "worse than {}", EQUAL: "no difference to {} that matters", OPEN: OPEN}
 UNDECIDED = (  # for pages whose first lines hold the word
     "Not decided means that a difference is not shown after the correction for all comparisons, even where its own "
     "interval leaves out zero, and that differences which matter are not ruled out."

@@ -27,7 +27,7 @@ PUBLISHED_CHOICES = {
     "strategies": ["greedy", "maxcount"],
 }
 SAME, OTHER, VALUE = "same side", "other side", "another value"
-NONE = "no counterpart"
+NONE = "not tested"
 VERDICTS = (SAME, OTHER, EQUAL, OPEN, NONE)  # and, where the papers' own checkpoints were run, VALUE
 
 
@@ -229,13 +229,13 @@ def _differs(line: dict[str, Any], profile: str, n: int) -> str:
 def _verdict(line: dict[str, Any], entry: dict[str, Any], sides: set[float]) -> tuple[str, str]:
     ours = entry["ours"]
     if not isinstance(ours, Interval):
-        return NONE, "no counterpart was run"
+        return NONE, "not run here"
     if "never published" in entry["differs"]:
         return NONE, "the published metric is not defined anywhere"
     if entry["verdict"]:  # on the number itself
         return entry["verdict"], entry["why"]
     if not entry["test"]:
-        return NONE, "a value of another model, without a published difference to test"
+        return NONE, "no published difference to test"
     if len(sides) > 1:
         return OPEN, "the published models lie on both sides of IG"
     difference: Difference = entry["our_difference"]

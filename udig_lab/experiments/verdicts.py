@@ -113,13 +113,15 @@ def flips(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
         other: of another judge, on settings of the same names.
 
     Returns:
-        claim, dataset, where, and both votes; ``attrs["decided"]`` is on how many settings both took a side.
+        claim, dataset, where, and both votes; ``attrs["asked"]`` is how many settings both were asked about, and
+        ``attrs["decided"]`` on how many of these both took a side.
     """
     both = pd.concat([votes(one).rename("one"), votes(other).rename("other")], axis=1, join="inner")
     same = [name for name, claim in claims().items() if claim.expected == EQUAL]
-    both = both[both.isin([BETTER, WORSE]).all(axis=1) & ~both.index.isin(same, level="claim")]
-    turned = both[both["one"] != both["other"]].reset_index()
-    turned.attrs["decided"] = len(both)
+    both = both[~both.index.isin(same, level="claim")]
+    sided = both[both.isin([BETTER, WORSE]).all(axis=1)]
+    turned = sided[sided["one"] != sided["other"]].reset_index()
+    turned.attrs |= {"asked": len(both), "decided": len(sided)}
     return turned
 
 
