@@ -127,7 +127,7 @@ def path_matters(sides: Mapping[str, Collection[str]], *, of: str = "") -> str:
     """One sentence on whether the choice of the path decides, from outcomes under several ways of judging.
 
     >>> path_matters({"deleting": ["better", "better"], "masking": ["worse", "not decided"]})
-    'It matters, but which path is better depends on the judge: deleting and masking disagree.'
+    'It matters, but which path is better depends on how words are erased: deleting and masking disagree.'
 
     Args:
         sides: outcomes against one method, by a judge's name; one for each method, in the same order.
@@ -137,7 +137,7 @@ def path_matters(sides: Mapping[str, Collection[str]], *, of: str = "") -> str:
     every = {s for own in sides.values() for s in own}
     if any({BETTER, WORSE} <= set(column) for column in columns):
         judges = f"{of}, " * bool(of) + " and ".join(sides)
-        return f"It matters, but which path is better depends on the judge: {judges} disagree."
+        return f"It matters, but which path is better depends on how words are erased: {judges} disagree."
     if every == {EQUAL}:
         return "It makes no difference that matters."
     if not every & {BETTER, WORSE}:
