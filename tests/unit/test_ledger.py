@@ -117,7 +117,7 @@ def test_lower_and_higher_are_told_apart_by_the_published_side(store):
     assert entry(ledger(folder), "sig", "sufficiency").verdict == SAME
 
 
-def test_a_difference_that_no_source_prints_is_no_counterpart(store):
+def test_a_difference_that_no_source_prints_is_not_tested(store):
     """UDIG's notebooks hold no IG: a difference to the IG of somebody else's file was never published."""
     folder, put = store
     put("ig", 0.4)
@@ -132,7 +132,7 @@ def test_a_difference_that_no_source_prints_is_no_counterpart(store):
     assert "factor" not in entry(entries, "udig_maxcount").differs
 
 
-def test_rows_of_another_protocol_are_no_counterpart(store):
+def test_rows_of_another_protocol_are_not_tested(store):
     folder, put = store
     put("ig", 0.4, protocol="corrected")
     put("sig", 0.5, protocol="corrected")

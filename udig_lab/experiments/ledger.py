@@ -261,4 +261,4 @@ def _value(line: dict[str, Any], ours: Interval, spread: float) -> tuple[str, st
         return EQUAL, f"within {margin} {how}"
     if abs(gap) > 1.96 * error:
         return VALUE, f"{gap:+.3f} {how}"
-    return OPEN, f"an interval too wide {how}"
+    return OPEN, f"interval contains zero {how}"
