@@ -100,7 +100,7 @@ def _meter_table(case: Json) -> Json:
         for rule in RULES
     ]
     return {
-        "caption": "What is missing: the sum of n steps, each times the slope where its rule takes it, "
+        "caption": "The gap: the sum of n steps, each times the slope where its rule takes it, "
         f"minus F(x) − F(x′), here {goal:.3f}. "
         f"The sentence is “{case['text']}”, the baseline [{case['baseline'].upper()}].",
         "head": ["Rule", *(f"n = {n}" for n in some)],

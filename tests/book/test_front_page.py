@@ -52,10 +52,13 @@ def test_what_was_found_is_what_the_pages_found(html: Path):
     """The front page states no number of theirs, but it states sides; rows may change them."""
     front = soup(html / "book" / "index.html").select_one("article").get_text(" ")
     assert re.search(r"most of that lead is gone on single sentences\.\s+Fewer than half of the claims\s+hold", front)
+    assert re.search(r"hold;\s+most\s+of\s+the\s+others\s+are\s+not\s+decided\.", front)
     claims, held = map(
         int, re.search(r"Of (\d+) registered claims (\d+) holds?\b", found(html, "faithfulness/trial")).groups()
     )
     assert held < claims / 2
+    undecided = int(re.search(r"(\d+) (?:is|are) not decided", found(html, "faithfulness/trial"))[1])
+    assert undecided > (claims - held) / 2
     lead = found(html, "faithfulness/trial").partition("lead IG by")[2]
     leads = [float(value) for value in re.findall(r"[+-]\d\.\d+", lead)]
     assert len(leads) == 6  # of DIG, UDIG and SIG, as published and then corrected

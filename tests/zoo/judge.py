@@ -29,7 +29,7 @@ OUTCOMES = (WORKS, SINGLY, REFUSED, SILENT, BARE, UNBUILT)
 NODES = (16, 64, 256)
 FINE = 4096  # where that was not enough
 SHARP = f"F turns too sharply for {NODES[-1]} nodes"
-IDS = "it reads ids beside their embeddings, so F at the baseline still knows some of the text"
+IDS = "it reads ids for more than their embeddings, so F at the baseline still knows some of the text"
 JUMPS = "F jumps along the path"
 CUT = "PyTorch's gradient of this model is not the slope of F: use a method that needs no gradient, such as SIG"
 
