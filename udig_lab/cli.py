@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     many.set_defaults(command=_run)
 
-    both = commands.add_parser("ledger", help="published numbers beside the recorded ones")
+    both = commands.add_parser("ledger", help="published numbers next to the recorded ones")
     both.add_argument("--dataset", choices=DATASETS, help="one data set (default: all)")
     both.add_argument("--results", type=Path, help="folder of the records (default: results)")
     both.set_defaults(command=_ledger)
