@@ -128,12 +128,10 @@ def curves(rows: pd.DataFrame, *, caption: str = "") -> Picture:
 def gaps(rows: pd.DataFrame, *, caption: str = "") -> Picture:
     """How far scores are from adding up: Δ% of every text, a box a method, on a logarithmic axis.
 
-    Boxes hold the middle half of the texts, whiskers the middle 90 %, the line is the median.
-
     Args:
         rows: recorded rows of one data set, baseline and protocol; methods that promise no completeness are better
             left out.
-        caption: what the figure says.
+        caption: what the figure says; how to read its boxes is added.
     """
     parts = {str(v): part["delta_percent"].clip(lower=1e-3) for v, part in rows.groupby("variant")}
     order = sorted(parts, key=lambda v: float(parts[v].median()), reverse=True)
@@ -152,7 +150,8 @@ def gaps(rows: pd.DataFrame, *, caption: str = "") -> Picture:
 
     said = ", ".join(f"{title(v)} {parts[v].median():.2g}" for v in reversed(order))
     alt = f"Box plots of Δ% of {len(order)} methods. Medians: {said}."
-    return show(draw, alt=alt, caption=caption, size=(7.2, 0.42 * len(order) + 1.0))
+    boxes = "Boxes hold the middle half of the texts, whiskers the middle 90 %; the line in a box is the median."
+    return show(draw, alt=alt, caption=f"{caption} {boxes}".strip(), size=(7.2, 0.42 * len(order) + 1.0))
 
 
 def correlation_map(rows: pd.DataFrame, *, caption: str = "") -> Picture:
